@@ -1,0 +1,3 @@
+"""Docxy: a Docker registry mirror as a mitmproxy addon."""
+
+__version__ = "0.1.0"
