@@ -1,0 +1,71 @@
+"""A secret that another program's API wants as a file."""
+
+from __future__ import annotations
+
+import atexit
+import hashlib
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+_PREFIX = "docxy-tls-"
+
+
+def is_private_file(path: Path) -> bool:
+    """Say whether a path is that of a private file, of this process or of one before."""
+    return path.parent.name.startswith(_PREFIX)
+
+
+class PrivateFile:
+    """The combined PEM, which holds the private key: 0600 in a directory 0700 of its own.
+
+    Each content has its own name, because mitmproxy caches TLS contexts by path: a renewed chain
+    under the old name would go on serving the old intermediates. Everything is removed by `close`,
+    or when the interpreter ends without it (a start that fails, an exception).
+    """
+
+    def __init__(self) -> None:
+        self._folder: Path | None = None
+
+    def write(self, content: bytes) -> Path:
+        """Add a content under its own name; it is there whole or not at all.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        folder = self._make_folder()
+        path = folder / f"{hashlib.sha256(content).hexdigest()}.pem"
+        descriptor, aside = tempfile.mkstemp(dir=folder)  # mkstemp makes it 0600
+        with open(descriptor, "wb") as file:
+            file.write(content)
+        os.replace(aside, path)
+        return path
+
+    def holds(self, path: Path | None) -> bool:
+        """Say whether a content that was written is still there."""
+        return path is not None and path.is_file()
+
+    def keep(self, path: Path | None) -> None:
+        """Remove all contents but this one."""
+        if path is None or self._folder is None:
+            self.close()
+            return
+        for other in self._folder.iterdir():
+            if other != path:
+                other.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Remove it all; writing makes a new directory."""
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder = None
+        atexit.unregister(self.close)
+
+    def _make_folder(self) -> Path:
+        # Systems clean /tmp of what is days old, and a renewal comes after months.
+        if self._folder is None or not self._folder.is_dir():
+            self._folder = Path(tempfile.mkdtemp(prefix=_PREFIX))  # mkdtemp makes it 0700
+            atexit.unregister(self.close)
+            atexit.register(self.close)
+        return self._folder

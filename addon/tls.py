@@ -1,0 +1,215 @@
+"""TLS from acme.sh: gives mitmproxy the certificate, and each renewed one while it runs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from mitmproxy import ctx, exceptions
+from mitmproxy.addonmanager import Loader
+
+from addon.acme import locate
+from addon.certificates import (
+    CertificateError,
+    Pair,
+    covers,
+    format_date,
+    read_names,
+    read_pair,
+)
+from addon.expiry import ExpiryReminder
+from addon.privatefile import PrivateFile, is_private_file
+from addon.renewal import Renewal
+
+logger = logging.getLogger(__name__)
+
+OPTIONS = {
+    "docxy_cert_path": (
+        "",
+        "The certificate with its chain (acme.sh's fullchain.cer), PEM. If empty, the environment's"
+        " CERT_PATH.",
+    ),
+    "docxy_key_path": (
+        "",
+        "The key of docxy_cert_path, PEM without a passphrase. If empty, the environment's"
+        " KEY_PATH.",
+    ),
+    "docxy_domain": (
+        "",
+        "Instead of the two paths: the domain, such as example.com, whose certificate acme.sh"
+        " holds. If empty, the environment's DOMAIN, else the only domain that acme.sh holds.",
+    ),
+    "docxy_acme_home": (
+        "~/.acme.sh",
+        "The directory of acme.sh. If empty, no certificate is looked for there.",
+    ),
+}
+
+
+def utc_now() -> datetime:
+    """Tell the time, with its zone."""
+    return datetime.now(UTC)
+
+
+class Certificates:
+    """Serve TLS with what acme.sh wrote, without a restart when it writes anew.
+
+    Args:
+        interval: seconds between two looks at the files. A change is read once more after a fifth
+            of that, so 5 s bring a renewal into use well within 10 s.
+        now: the clock.
+    """
+
+    def __init__(self, *, interval: float = 5.0, now: Callable[[], datetime] = utc_now) -> None:
+        self._interval = interval
+        self._now = now
+        self._file = PrivateFile()
+        self._renewal: Renewal | None = None
+        self._pair: Pair | None = None
+        self._served: Path | None = None  # where mitmproxy reads _pair
+        self._own_names: tuple[str, ...] | None = None  # of `certs`, if the user has set it
+        self._swapping = False
+        self._running = False
+        self._watcher: asyncio.Task[None] | None = None
+        self._reminder = ExpiryReminder()
+
+    @property
+    def present(self) -> bool:
+        """Whether clients get TLS with a certificate of the owner's."""
+        return self._pair is not None or self._own_names is not None
+
+    def covers(self, sni: str | None) -> bool:
+        """Say whether the certificate in use is good for the name that a client asks for."""
+        names = self._pair.names if self._pair else self._own_names or ()
+        return sni is not None and covers(names, sni)
+
+    def load(self, loader: Loader) -> None:
+        """Declare the options."""
+        for name, (default, text) in OPTIONS.items():
+            loader.add_option(name, str, default, text)
+
+    def configure(self, updated: set[str]) -> None:
+        """Take what the options ask for into use."""
+        if self._swapping or updated.isdisjoint({*OPTIONS, "certs"}):
+            return
+        try:
+            self._apply()
+        except ValueError as error:
+            if self._running:
+                raise _options_error(error) from error
+            # mitmproxy ends a start that logged an error. Raised from a script's `configure` it
+            # would be shown with a traceback.
+            logger.error("%s", error)
+
+    def running(self) -> None:
+        """Begin to look for renewals."""
+        self._running = True
+        if self._watcher is None:
+            self._watcher = asyncio.get_running_loop().create_task(self._watch())
+
+    def done(self) -> None:
+        """Stop looking, and leave no key behind."""
+        if self._watcher is not None:
+            self._watcher.cancel()
+            self._watcher = None
+        # `certs` stays set: without it, mitmproxy would serve a certificate of its own to who
+        # connects during the shutdown. It has read the file, and needs it no more.
+        self._file.close()
+
+    def _apply(self) -> None:
+        # What an instance before has left (mitmproxy reloads a changed script) is not the user's.
+        own = [spec for spec in ctx.options.certs if not is_private_file(_path_in(spec))]
+        if own:
+            self._leave_to_user(own)
+            return
+        paths = locate(
+            cert_path=ctx.options.docxy_cert_path,
+            key_path=ctx.options.docxy_key_path,
+            domain=ctx.options.docxy_domain,
+            acme_home=ctx.options.docxy_acme_home,
+            environ=os.environ,
+        )
+        if paths is None:
+            if self._pair is not None:
+                raise ValueError("TLS cannot be turned off while the mirror runs.")
+            self._own_names = None
+            return
+        try:
+            self._serve(read_pair(paths, self._now()))
+        except CertificateError as error:
+            raise ValueError(
+                f"No TLS with {str(paths.certificate)!r} and {str(paths.key)!r}: {error}."
+            ) from error
+        self._renewal = Renewal(paths, settling=self._interval / 5, now=self._now)
+        self._own_names = None
+        self._remind()
+
+    def _leave_to_user(self, specs: Sequence[str]) -> None:
+        """Serve what the user set `certs` to; mitmproxy itself checks those files."""
+        names: list[str] = []
+        for spec in specs:
+            try:
+                names += read_names(_path_in(spec))
+            except CertificateError as error:
+                logger.warning("The option certs names no certificate here: %s.", error)
+        self._own_names = tuple(names)
+        self._renewal = self._pair = self._served = None
+        self._file.close()
+
+    def _serve(self, pair: Pair) -> None:
+        """Have mitmproxy serve this pair to new connections.
+
+        Raises:
+            CertificateError: It could not be; what was served before still is.
+        """
+        self._swapping = True
+        try:
+            served = self._file.write(pair.pem)
+            # "*=": for every name that a client may ask for, and a path may hold a "=" itself.
+            ctx.options.certs = [f"*={served}"]
+        except (OSError, exceptions.OptionsError) as error:
+            raise CertificateError(f"mitmproxy cannot be given the pair: {error}") from error
+        else:
+            self._pair, self._served = pair, served
+        finally:
+            self._swapping = False
+            self._file.keep(self._served)
+        logger.info(
+            "TLS for %s, valid until %s.", ", ".join(pair.names), format_date(pair.not_after)
+        )
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(self._interval)
+            self._remind()
+            renewal, current = self._renewal, self._pair
+            if renewal is None or current is None:
+                continue
+            try:
+                renewed = await renewal.look(current)
+                if self._renewal is not renewal:
+                    continue  # other options were set meanwhile
+                if renewed or not self._file.holds(self._served):
+                    self._serve(renewed or current)
+            except CertificateError as error:
+                renewal.tell(str(error))
+            except Exception as error:  # whatever it is, the next renewal must not be missed
+                renewal.tell(repr(error))
+
+    def _remind(self) -> None:
+        message = self._pair and self._reminder.message(self._pair, self._now())
+        if message:
+            logger.warning("%s", message)
+
+
+def _options_error(error: ValueError) -> exceptions.OptionsError:
+    return exceptions.OptionsError(str(error))  # type: ignore[no-untyped-call]  # mitmproxy's
+
+
+def _path_in(spec: str) -> Path:
+    """Take the file out of one value of `certs`, `[domain=]path`."""
+    return Path(os.path.expanduser(spec.partition("=")[2] or spec))
