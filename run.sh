@@ -210,7 +210,7 @@ explain_pip() {
     network=
     while IFS= read -r line; do
         case $line in
-        ERROR:* | *'error: '*) reason=$line ;;
+        *'ERROR: '*) reason=${line##*ERROR: } ;;
         *NewConnectionError* | *'Name or service not known'* | *'name resolution'* | *ConnectTimeout* | \
             *ReadTimeout* | *ProxyError* | *'Network is unreachable'* | *SSLError* | *'Connection refused'*)
             network=1
@@ -218,9 +218,9 @@ explain_pip() {
         esac
     done <"$log"
     if [ -n "$network" ]; then
-        die "cannot install: the package index cannot be reached (no network?): ${reason#ERROR: }; see $log"
+        die "cannot install: the package index cannot be reached (no network?): ${reason:-pip failed}; see $log"
     fi
-    die "cannot install: ${reason#ERROR: }; see $log"
+    die "cannot install: ${reason:-pip failed}; see $log"
 }
 
 # ---- Commands -----------------------------------------------------------------------------------
