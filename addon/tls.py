@@ -82,10 +82,14 @@ class Certificates:
         """Whether clients get TLS with a certificate of the owner's."""
         return self._pair is not None or self._own_names is not None
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names that the certificate in use is good for."""
+        return self._pair.names if self._pair else self._own_names or ()
+
     def covers(self, sni: str | None) -> bool:
         """Say whether the certificate in use is good for the name that a client asks for."""
-        names = self._pair.names if self._pair else self._own_names or ()
-        return sni is not None and covers(names, sni)
+        return sni is not None and covers(self.names, sni)
 
     def load(self, loader: Loader) -> None:
         """Declare the options."""

@@ -1,0 +1,178 @@
+"""A request in plain values → the mirror's answer, at once or once an upstream has given it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from addon import local
+from addon.admission import Admission, Door, client_address
+from addon.errors import MirrorError, UpstreamFailure
+from addon.fetching import Asked, Fetcher, no_body, with_api_version
+from addon.networks import Address
+from addon.options import Settings
+from addon.realm import Entrance, realm
+from addon.reply import Reply, from_error
+from addon.routes import (
+    AcmeChallenge,
+    Health,
+    Ping,
+    RegistryRoute,
+    Route,
+    Token,
+    parse_route,
+    take_namespace,
+)
+
+logger = logging.getLogger(__name__)
+
+
+class Certificate(Protocol):
+    """What the mirror's certificate is asked."""
+
+    @property
+    def present(self) -> bool:
+        """Whether there is one."""
+
+    def covers(self, sni: str | None) -> bool:
+        """Whether it is valid for a name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A client's request: what it asks, and the connection that it came over."""
+
+    method: str
+    target: str
+    fields: Sequence[tuple[str, str]]
+    peer: Address
+    local_host: str
+    local_port: int
+    tls: bool = False
+    sni: str | None = None
+    tls_port: int = 443
+    form: Callable[[], Awaitable[bytes]] = field(default=no_body)
+
+    def get_all(self, name: str) -> list[str]:
+        """All values of a field."""
+        wanted = name.lower()
+        return [v for n, v in self.fields if n.lower() == wanted]
+
+    @property
+    def is_registry(self) -> bool:
+        """Whether it is for the registry's API, where every answer says its version."""
+        return self.target.startswith("/v2/") or self.target == "/v2"
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """An answer that an upstream must give: its address, and the call that asks for it."""
+
+    url: str
+    reply: Callable[[], Awaitable[Reply]]
+    holds_secret: bool = False
+
+
+class Answering:
+    """The mirror's behaviour, for one set of settings."""
+
+    def __init__(self, settings: Settings, certificate: Certificate, fetcher: Fetcher) -> None:
+        self._settings = settings
+        self._certificate = certificate
+        self._fetcher = fetcher
+
+    def answer(self, request: Incoming) -> Reply | Pending:
+        """What the request gets. A refusal is a reply."""
+        try:
+            answer = self._answer(request)
+        except MirrorError as e:
+            answer = from_error(e)
+        if isinstance(answer, Reply):
+            return _finished(answer, request)
+        return replace(answer, reply=_safely(answer.reply, request))
+
+    def client(self, request: Incoming) -> Address:
+        """The client's own address, behind whatever proxy that is trusted."""
+        forwarded = request.get_all("x-forwarded-for")
+        return client_address(request.peer, forwarded, self._settings.behind_proxy)
+
+    def _answer(self, request: Incoming) -> Reply | Pending:
+        webroot = self._settings.acme_webroot
+        if webroot and request.target.startswith("/.well-known/acme-challenge/"):
+            # For everyone: the authority asks before there is a certificate.
+            return self._local(parse_route(request.method, request.target), request)
+        door = Door(self._certificate.present, self._settings.behind_proxy)
+        admission = door.admit(request.peer, tls=request.tls)
+        if admission is Admission.REDIRECT and request.target != "/health":
+            base_url = self._https_base(request)
+            return local.redirect_to_https(request.method, base_url, request.target)
+        route = parse_route(request.method, request.target)
+        if isinstance(route, Health | AcmeChallenge):
+            return self._local(route, request)
+        return self._upstream(route, request)
+
+    def _local(self, route: Route, request: Incoming) -> Reply:
+        if isinstance(route, AcmeChallenge):
+            return local.acme_challenge(self._settings.acme_webroot, route.token)
+        return local.health()
+
+    def _upstream(self, route: RegistryRoute | Token, request: Incoming) -> Reply | Pending:
+        if not isinstance(route, Token | Ping):
+            query, namespace = take_namespace(route.query)
+            self._settings.registry.check_namespace(namespace)
+            route = replace(route, query=query)
+        asked = Asked(request.method, request.fields, self._realm(request), request.form)
+        known = self._fetcher.known(route, asked)
+        if known:
+            return known
+        return Pending(
+            self._fetcher.url_for(route),
+            lambda: self._fetcher.fetch(route, asked),
+            holds_secret=isinstance(route, Token),
+        )
+
+    def _realm(self, request: Incoming) -> str:
+        return realm(self._settings.public_url, self._entrance(request))
+
+    def _entrance(self, request: Incoming) -> Entrance:
+        covered = request.sni if request.sni and self._certificate.covers(request.sni) else ""
+        return Entrance(request.local_host, request.local_port, request.tls, covered)
+
+    def _https_base(self, request: Incoming) -> str:
+        if self._settings.public_url.startswith("https://"):
+            return self._settings.public_url
+        # A name that the certificate has is ours, whoever said it.
+        asked = next(iter(request.get_all("host")), "").partition(":")[0].lower()
+        name = asked if self._certificate.covers(asked) else ""
+        return Entrance(request.local_host, request.tls_port, tls=True, server_name=name).base_url
+
+
+def _finished(reply: Reply, request: Incoming) -> Reply:
+    return with_api_version(reply) if request.is_registry else reply
+
+
+def _safely(
+    fetch: Callable[[], Awaitable[Reply]], request: Incoming
+) -> Callable[[], Awaitable[Reply]]:
+    """The same call, which never raises: what fails is an answer too."""
+
+    async def reply() -> Reply:
+        try:
+            return _finished(await fetch(), request)
+        except UpstreamFailure as e:
+            logger.warning("%s", e)
+            return _finished(from_error(e), request)
+        except MirrorError as e:
+            return _finished(from_error(e), request)
+        except Exception:
+            logger.exception("a request could not be answered")
+            return _finished(internal_error(), request)
+
+    return reply
+
+
+def internal_error() -> Reply:
+    """The answer where the mirror itself failed; its log says why."""
+    return from_error(MirrorError(500, "UNKNOWN", "the mirror failed; its log says why"))

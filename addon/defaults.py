@@ -1,0 +1,38 @@
+"""mitmproxy's options as a public mirror needs them, where the user left mitmproxy's default."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+# Why each: README, "How it works".
+NEEDED: Mapping[str, str | bool | int] = {
+    "block_global": False,  # true refuses every client with a public address
+    "connection_strategy": "lazy",  # eager opens a connection upstream for each client
+    "flow_detail": 0,  # the mirror has a line of its own for each request
+    "http2": False,  # an HTTP/2 client costs an inner connection for each request
+    "upstream_cert": False,  # the certificate is our own; nothing is looked up upstream
+}
+
+# They break pulls: the first holds for answers too and ends every large blob, the second hangs a
+# client whose answer the mirror gave itself, the third keeps blobs in memory.
+REFUSED = ("body_size_limit", "stream_large_bodies", "store_streamed_bodies")
+
+
+def missing(values: Mapping[str, object], is_default: Callable[[str], bool]) -> dict[str, object]:
+    """The options that are to be set."""
+    return {
+        name: value
+        for name, value in NEEDED.items()
+        if is_default(name) and values.get(name) != value
+    }
+
+
+def check_refused(is_default: Callable[[str], bool]) -> None:
+    """Refuse options that break pulls.
+
+    Raises:
+        ValueError: one of them is set; the message begins with its name.
+    """
+    for name in REFUSED:
+        if not is_default(name):
+            raise ValueError(f"{name} breaks pulls through a mirror; leave it out")

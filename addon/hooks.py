@@ -1,0 +1,257 @@
+"""mitmproxy's hooks: a flow in, the mirror's answer out.
+
+Hooks never wait. What takes time is a reply that the inner connection asks for, so a client that
+leaves cancels it, and what a client sends meanwhile does not pile up behind a hook.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass, replace
+
+from mitmproxy import ctx, http
+from mitmproxy.connection import Client
+from mitmproxy.proxy import layer, mode_specs, server_hooks
+from mitmproxy.proxy.layers import modes
+
+from addon.answering import Answering, Incoming, Pending, internal_error
+from addon.form import Form, drop
+from addon.inner import PORT, InnerConnections, Opening, has_body
+from addon.networks import parse_address
+from addon.reply import MemoryBody, Reply
+from addon.routes import TOKEN_PATH
+from addon.wire import client_stack
+
+logger = logging.getLogger(__name__)
+
+# Bodies up to this size are kept in the flow, so that a person can look at them.
+MAX_RECORDED = 1024 * 1024
+
+# What the client asked, for whoever looks at a flow that shows the upstream's address.
+ASKED = "docxy_asked"
+
+
+@dataclass(slots=True)
+class Exchange:
+    """A flow on its way: who asked, when, and the upstream's address if one is asked."""
+
+    client: str
+    started: float
+    url: str = ""
+    holds_secret: bool = False
+    form: Form | None = None
+
+    @property
+    def is_inner(self) -> bool:
+        """Whether the answer comes through the inner connection."""
+        return bool(self.url)
+
+
+class Flows:
+    """The hooks of one client's request after the other.
+
+    `answering` is set by whoever reads the options.
+    """
+
+    def __init__(self) -> None:
+        self.answering: Answering | None = None
+        self.inner = InnerConnections()
+        self._exchanges: dict[str, Exchange] = {}
+
+    def __len__(self) -> int:
+        return len(self._exchanges)
+
+    # Connections
+
+    def client_connected(self, client: Client) -> None:
+        """Refuse QUIC: in `reverse:https` mode mitmproxy listens for it as well."""
+        if client.transport_protocol != "tcp":
+            client.error = "a mirror serves TCP alone"
+
+    def client_disconnected(self, client: Client) -> None:
+        """Forget the client's inner connection."""
+        self.inner.forget(client.id)
+
+    def next_layer(self, nextlayer: layer.NextLayer) -> None:
+        """Put the bounded HTTP layer in place of mitmproxy's own."""
+        context = nextlayer.context
+        is_first = isinstance(context.layers[-1], modes.ReverseProxy)
+        if nextlayer.layer is None and is_first and context.client.transport_protocol == "tcp":
+            nextlayer.layer = client_stack(context, nextlayer.data_client())  # type: ignore[no-untyped-call]
+
+    def server_connect(self, data: server_hooks.ServerConnectionHookData) -> None:
+        """Let mitmproxy open nothing but inner connections, however a request is twisted."""
+        address = data.server.address
+        if not address or address[0] not in self.inner:
+            data.server.error = "a mirror opens no connection of mitmproxy's own"
+
+    # Requests
+
+    def requestheaders(self, flow: http.HTTPFlow) -> None:
+        """Answer at once what has a body, so that the body is not waited for."""
+        if _is_settled(flow):
+            return
+        form = Form() if flow.request.path.partition("?")[0] == TOKEN_PATH else None
+        exchange = Exchange(client="", started=time.monotonic(), form=form)
+        self._exchanges[flow.id] = exchange
+        # mitmproxy keeps no body that is streamed, and bounds none that is not.
+        flow.request.stream = form.take if form else drop
+        if may_have_body(flow.request):
+            self._answer(flow, exchange, early=True)
+        elif form:
+            form.take(b"")
+
+    def request(self, flow: http.HTTPFlow) -> None:
+        """Answer what has no body, once other addons have seen it."""
+        exchange = self._exchanges.get(flow.id)
+        if exchange is None or exchange.is_inner or _is_settled(flow):
+            return
+        self._answer(flow, exchange, early=False)
+
+    def responseheaders(self, flow: http.HTTPFlow) -> None:
+        """Show the real upstream, and stream what is large or secret."""
+        exchange = self._exchanges.get(flow.id)
+        if exchange is None or not exchange.is_inner or flow.response is None:
+            return
+        _show_upstream(flow, exchange)
+        if flow.request.http_version == "HTTP/1.0":
+            # It does not know chunks: the end of the connection is the end of the body.
+            flow.response.headers.pop("transfer-encoding", None)
+        length = flow.response.headers.get("content-length", "")
+        is_small = length.isdigit() and int(length) <= MAX_RECORDED
+        flow.response.stream = exchange.holds_secret or not is_small or _is_blob(flow)
+
+    def response(self, flow: http.HTTPFlow) -> None:
+        """Say in one line what was asked and what it became."""
+        exchange = self._exchanges.pop(flow.id, None)
+        if exchange is None or flow.response is None:
+            return
+        self._release(flow)
+        _log(flow, exchange, str(flow.response.status_code))
+
+    def error(self, flow: http.HTTPFlow) -> None:
+        """The client left, or the answer broke off."""
+        exchange = self._exchanges.pop(flow.id, None)
+        if exchange is None:
+            return
+        if exchange.is_inner:
+            _show_upstream(flow, exchange)
+        self._release(flow)
+        _log(flow, exchange, flow.error.msg if flow.error else "failed")
+
+    def _answer(self, flow: http.HTTPFlow, exchange: Exchange, *, early: bool) -> None:
+        try:
+            answer = self._decide(flow, exchange)
+        except Exception:
+            # mitmproxy would log it and send the request on unchanged.
+            logger.exception("a request could not be answered")
+            answer = internal_error()
+        if isinstance(answer, Reply) and not early:
+            flow.response = to_response(answer, flow.request.method)
+            return
+        pending = _at_once(answer, flow) if isinstance(answer, Reply) else answer
+        exchange.url = pending.url
+        exchange.holds_secret = pending.holds_secret
+        self._send_inside(flow, pending)
+
+    def _decide(self, flow: http.HTTPFlow, exchange: Exchange) -> Reply | Pending:
+        if self.answering is None:
+            return internal_error()
+        incoming = to_incoming(flow, exchange.form)
+        exchange.client = str(self.answering.client(incoming))
+        flow.metadata[ASKED] = incoming.target
+        return self.answering.answer(incoming)
+
+    def _send_inside(self, flow: http.HTTPFlow, pending: Pending) -> None:
+        request = flow.request
+        key = _inner_key(flow)
+        self.inner.arm(key, Opening(request.method, pending.reply))
+        # Whatever of a body comes is dropped, so the head must not announce one.
+        request.headers.pop("transfer-encoding", None)
+        request.headers.pop("content-length", None)
+        # Plain for mitmproxy, or it begins a TLS handshake with the inner connection.
+        request.scheme = "http"
+        request.host = self.inner.address(key)
+        request.port = PORT
+
+    def _release(self, flow: http.HTTPFlow) -> None:
+        if _inner_key(flow) != flow.client_conn.id or flow.is_replay:
+            self.inner.forget(_inner_key(flow))
+
+
+def to_incoming(flow: http.HTTPFlow, form: Form | None) -> Incoming:
+    """A flow's request in plain values."""
+    client = flow.client_conn
+    request = flow.request
+    incoming = Incoming(
+        method=request.method,
+        target=request.path,
+        fields=[(n.decode("latin-1"), v.decode("latin-1")) for n, v in request.headers.fields],
+        peer=parse_address(client.peername[0]),
+        local_host=client.sockname[0],
+        local_port=client.sockname[1],
+        tls=client.tls_established,
+        sni=client.sni,
+        tls_port=ctx.options.listen_port or client.sockname[1],
+    )
+    return replace(incoming, form=form.read) if form else incoming
+
+
+def to_response(reply: Reply, method: str) -> http.Response:
+    """A reply that is in memory as mitmproxy's response."""
+    if not isinstance(reply.body, MemoryBody):
+        raise TypeError("only what is in memory can be given at once")
+    content = reply.body.content
+    response = http.Response.make(reply.status)
+    response.headers = http.Headers([(n.encode(), v.encode("latin-1")) for n, v in reply.fields])
+    response.raw_content = content if has_body(method, reply.status) else b""
+    response.headers["Content-Length"] = str(len(content))
+    return response
+
+
+def may_have_body(request: http.Request) -> bool:
+    """Whether a body may follow a head (RFC 9112, section 6); HTTP/2 does not say it there."""
+    if not request.http_version.startswith("HTTP/1"):
+        return True
+    length = request.headers.get("content-length", "0")
+    return "transfer-encoding" in request.headers or length.strip() != "0"
+
+
+def _at_once(reply: Reply, flow: http.HTTPFlow) -> Pending:
+    """A refusal of what has a body; the body is read to its end, and then the connection closed."""
+    fields = [*reply.fields, ("Connection", "close")]
+
+    async def answer() -> Reply:
+        return replace(reply, fields=fields)
+
+    return Pending(flow.request.url, answer)
+
+
+def _is_settled(flow: http.HTTPFlow) -> bool:
+    """Whether another addon, or mitmproxy, has answered or ended it."""
+    is_reverse = isinstance(flow.client_conn.proxy_mode, mode_specs.ReverseMode)
+    return bool(flow.response or flow.error or not flow.live or not is_reverse)
+
+
+def _is_blob(flow: http.HTTPFlow) -> bool:
+    return "/blobs/" in flow.request.path
+
+
+def _inner_key(flow: http.HTTPFlow) -> str:
+    """HTTP/1 asks one after the other over one inner connection; HTTP/2 asks side by side."""
+    if flow.request.http_version.startswith("HTTP/1"):
+        return flow.client_conn.id
+    return flow.id
+
+
+def _show_upstream(flow: http.HTTPFlow, exchange: Exchange) -> None:
+    flow.request.url = exchange.url
+
+
+def _log(flow: http.HTTPFlow, exchange: Exchange, outcome: str) -> None:
+    asked = str(flow.metadata.get(ASKED, flow.request.path)).partition("?")[0]
+    upstream = f" <- {exchange.url.partition('?')[0]}" if exchange.is_inner else ""
+    elapsed = (time.monotonic() - exchange.started) * 1000
+    message = "%s %s %s: %s, %.0f ms%s"
+    logger.info(message, exchange.client, flow.request.method, asked, outcome, elapsed, upstream)

@@ -1,0 +1,62 @@
+"""The challenge of a registry that is not Docker Hub, learnt by one request."""
+
+from __future__ import annotations
+
+import asyncio
+
+from addon.challenges import Challenge, parse_challenges
+from addon.errors import failure
+from addon.headers import to_registry
+from addon.outbound import Outbound
+from addon.registry import Registry
+
+
+class LearntRegistry:
+    """A registry whose token service is known, or asked for once, by however many wait for it."""
+
+    def __init__(self, registry: Registry, outbound: Outbound) -> None:
+        self._registry = registry
+        self._outbound = outbound
+        self._lock = asyncio.Lock()
+        self._learnt = registry.knows_challenge
+
+    @property
+    def now(self) -> Registry:
+        """The registry as far as it is known."""
+        return self._registry
+
+    async def known(self) -> Registry:
+        """The registry with its token service; without one where it asks for no token.
+
+        Raises:
+            UpstreamFailure: the registry did not answer, or with something else.
+        """
+        if self._learnt:
+            return self._registry
+        async with self._lock:
+            if not self._learnt:
+                self._registry = await self._learn()
+                self._learnt = True
+        return self._registry
+
+    async def _learn(self) -> Registry:
+        registry = self._registry
+        answer = await self._outbound.request("GET", f"{registry.url}/v2/", to_registry([]))
+        answer.body.close()
+        if answer.status == 200:
+            return registry
+        challenge = _bearer(answer.get_all("WWW-Authenticate"))
+        if answer.status != 401 or not challenge:
+            raise failure(registry.authority, f"/v2/ answered {answer.status} without a challenge")
+        try:
+            return registry.learn(challenge)
+        except ValueError as e:
+            raise failure(registry.authority, str(e)) from e
+
+
+def _bearer(values: list[str]) -> Challenge | None:
+    try:
+        challenges = [c for value in values for c in parse_challenges(value)]
+    except ValueError:
+        return None
+    return next((c for c in challenges if c.is_bearer and c.get("realm")), None)

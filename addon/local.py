@@ -1,0 +1,43 @@
+"""What the mirror answers by itself: health, the redirect to https, the authority's challenge."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from addon.errors import CONTENT_TYPE, Refusal
+from addon.reply import Reply, whole
+from addon.routes import READ
+
+# RFC 8555, section 8.3: a key authorization is short; nothing else lies in that folder.
+_MAX_CHALLENGE = 4096
+
+
+def health() -> Reply:
+    """The mirror is there; no upstream is asked."""
+    return whole(200, b'{"status":"ok"}\n', [("Content-Type", CONTENT_TYPE)])
+
+
+def redirect_to_https(method: str, base_url: str, target: str) -> Reply:
+    """Where the same is served over TLS.
+
+    Raises:
+        Refusal: what is sent with another method has been seen by everyone on the way already.
+    """
+    if method not in READ:
+        raise Refusal(403, "DENIED", f"plain HTTP is not served here; use {base_url}")
+    return whole(308, b"", [("Location", base_url + target)])
+
+
+def acme_challenge(webroot: Path | None, token: str) -> Reply:
+    """A file that acme.sh put into the webroot; `token` is checked to be a plain name.
+
+    Raises:
+        Refusal: there is none.
+    """
+    path = webroot / ".well-known" / "acme-challenge" / token if webroot else None
+    try:
+        if path and path.is_file() and path.stat().st_size <= _MAX_CHALLENGE:
+            return whole(200, path.read_bytes(), [("Content-Type", "application/octet-stream")])
+    except OSError:
+        pass
+    raise Refusal(404, "UNSUPPORTED", "there is no such challenge")

@@ -1,0 +1,207 @@
+"""The mirror's own options, and what they mean once parsed.
+
+mitmproxy's option types are str, int, bool and Sequence[str]; "" stands for "not set".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from addon.names import parse_repository
+from addon.networks import Networks, parse_networks
+from addon.outbound import OutboundSettings
+from addon.realm import parse_public_url
+from addon.registry import Registry, parse_registry
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option as mitmproxy is told of it."""
+
+    name: str
+    type: type
+    default: str | int | bool
+    help: str
+
+
+OPTIONS = (
+    Option(
+        "docxy_registry",
+        str,
+        "",
+        "Address of the upstream registry. Default: the one that --mode reverse: names.",
+    ),
+    Option(
+        "docxy_token_service",
+        str,
+        "",
+        "Address of the registry's token service. Default: Docker Hub's for Docker Hub,"
+        " else learnt from the registry's challenge.",
+    ),
+    Option(
+        "docxy_service",
+        str,
+        "",
+        "Name of the registry at its token service. Default: as for docxy_token_service.",
+    ),
+    Option(
+        "docxy_official",
+        str,
+        "library",
+        "Namespace of one-part names such as alpine. Empty: the registry has none.",
+    ),
+    Option(
+        "docxy_public_url",
+        str,
+        "",
+        "Address that clients use, such as https://mirror.example.com. Default: the name in the"
+        " certificate that the client asked for, else the local address it connected to.",
+    ),
+    Option(
+        "docxy_behind_proxy",
+        str,
+        "",
+        "Networks (CIDR, separated by commas) of the proxies in front that end TLS: plain HTTP is"
+        " taken from these only. Needs docxy_public_url.",
+    ),
+    Option(
+        "docxy_redirect_private",
+        str,
+        "",
+        "Networks (CIDR, separated by commas) that are not public and to which an upstream's"
+        " redirect may lead all the same.",
+    ),
+    Option(
+        "docxy_acme_webroot",
+        str,
+        "",
+        "Folder whose .well-known/acme-challenge/ is served over plain HTTP.",
+    ),
+    Option(
+        "docxy_http_port",
+        int,
+        80,
+        "Port of plain HTTP beside TLS, with run.sh (0: none).",
+    ),
+    Option(
+        "docxy_connect_timeout",
+        int,
+        10,
+        "Seconds for a connection to an upstream, its TLS handshake included.",
+    ),
+    Option(
+        "docxy_answer_timeout",
+        int,
+        60,
+        "Seconds without a byte from an upstream after which it counts as failed.",
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All options, parsed and checked."""
+
+    registry: Registry
+    outbound: OutboundSettings
+    public_url: str = ""
+    behind_proxy: Networks = field(default_factory=Networks)
+    acme_webroot: Path | None = None
+
+
+def parse_settings(values: Mapping[str, Any]) -> Settings:
+    """What the options say; `values` are mitmproxy's, ours and its own.
+
+    Raises:
+        ValueError: an option's value is wrong; the message begins with the option's name.
+    """
+    public_url = _parsed(values, "docxy_public_url", parse_public_url)
+    behind_proxy = _parsed(values, "docxy_behind_proxy", parse_networks)
+    if behind_proxy and not public_url:
+        raise ValueError("docxy_behind_proxy needs docxy_public_url, the address clients use")
+    return Settings(
+        registry=parse_registry(
+            values["docxy_registry"] or registry_of_mode(values["mode"]),
+            values["docxy_token_service"],
+            values["docxy_service"],
+            _parsed(values, "docxy_official", _parse_official),
+        ),
+        outbound=_outbound(values),
+        public_url=public_url,
+        behind_proxy=behind_proxy,
+        acme_webroot=_parsed(values, "docxy_acme_webroot", _parse_folder),
+    )
+
+
+def registry_of_mode(modes: Sequence[str]) -> str:
+    """The address of the registry that `--mode reverse:…` names.
+
+    Raises:
+        ValueError: there is a mode that is no reverse proxy for HTTP, or two name different ones.
+    """
+    registries = {_registry_of(mode) for mode in modes}
+    if len(registries) != 1:
+        raise ValueError(f"mode: one registry is served, not {len(registries)}: {list(modes)}")
+    return registries.pop()
+
+
+def _registry_of(mode: str) -> str:
+    kind, _, rest = mode.partition(":")
+    target = rest.partition("@")[0]
+    scheme, separator, host = target.partition("://")
+    if not separator:
+        scheme, host = "https", target
+    if kind != "reverse" or scheme not in ("http", "https") or not host:
+        raise ValueError(
+            f"mode: {mode!r} is not served; the mirror runs as --mode reverse:https://REGISTRY"
+        )
+    # mitmproxy's http mode listens on TCP alone, so that is how run.sh names an https registry.
+    if scheme == "http" and host.endswith(":443"):
+        scheme = "https"
+    return f"{scheme}://{host}"
+
+
+def _outbound(values: Mapping[str, Any]) -> OutboundSettings:
+    return OutboundSettings(
+        trusted_ca=_expand(values["ssl_verify_upstream_trusted_ca"]),
+        trusted_confdir=_expand(values["ssl_verify_upstream_trusted_confdir"]),
+        insecure=values["ssl_insecure"],
+        redirect_private=_parsed(values, "docxy_redirect_private", parse_networks),
+        connect_timeout=_parsed(values, "docxy_connect_timeout", _parse_seconds),
+        answer_timeout=_parsed(values, "docxy_answer_timeout", _parse_seconds),
+    )
+
+
+def _parsed(values: Mapping[str, Any], name: str, parse: Callable[[Any], T]) -> T:
+    try:
+        return parse(values[name])
+    except ValueError as e:
+        raise ValueError(f"{name}: {e}") from e
+
+
+def _parse_official(namespace: str) -> str:
+    return parse_repository(namespace) if namespace else ""
+
+
+def _parse_seconds(seconds: int) -> float:
+    if seconds < 1:
+        raise ValueError(f"{seconds} is less than one second")
+    return float(seconds)
+
+
+def _parse_folder(path: str) -> Path | None:
+    if not path:
+        return None
+    folder = Path(path).expanduser()
+    if not folder.is_dir():
+        raise ValueError(f"{path!r} is not a folder")
+    return folder
+
+
+def _expand(path: str | None) -> str:
+    return str(Path(path).expanduser()) if path else ""

@@ -1,0 +1,180 @@
+"""From options to a mirror that answers: declared, checked, put together, said."""
+
+from __future__ import annotations
+
+import json
+import logging
+import socket
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mitmproxy import ctx, exceptions
+from mitmproxy.addonmanager import Loader
+
+from addon import __version__, defaults
+from addon.answering import Answering
+from addon.fetching import Fetcher
+from addon.hooks import Flows
+from addon.networks import parse_address
+from addon.options import OPTIONS, Settings, parse_settings
+from addon.outbound import Outbound, OutboundSettings
+from addon.realm import Entrance
+from addon.tls import Certificates
+
+logger = logging.getLogger(__name__)
+
+# mitmproxy says several lines for each connection; the mirror says one for each request.
+_CHATTER = "mitmproxy.proxy"
+
+_MITMPROXYS = frozenset(
+    {
+        "mode",
+        "ssl_insecure",
+        "ssl_verify_upstream_trusted_ca",
+        "ssl_verify_upstream_trusted_confdir",
+    }
+)
+_READ = frozenset({option.name for option in OPTIONS} | _MITMPROXYS)
+
+
+class Startup:
+    """Reads the options and gives `flows` what answers by them."""
+
+    def __init__(self, flows: Flows, certificates: Certificates) -> None:
+        self._flows = flows
+        self._certificates = certificates
+        self._settings: Settings | None = None
+        # The pools for the settings before may still carry transfers: they end with the mirror.
+        self._outbounds: dict[OutboundSettings, Outbound] = {}
+        self._is_running = False
+
+    def load(self, loader: Loader) -> None:
+        """Declare the options."""
+        for option in OPTIONS:
+            loader.add_option(option.name, option.type, option.default, option.help)
+        self._flows.inner.install()
+        if _is_default("termlog_verbosity"):
+            logging.getLogger(_CHATTER).setLevel(logging.WARNING)
+
+    def configure(self, updated: set[str]) -> None:
+        """Check the options and answer by them from the next request on."""
+        try:
+            defaults.check_refused(_is_default)
+            if not self._is_running:
+                _set_defaults()
+            if self._settings is None or not _READ.isdisjoint(updated):
+                self._apply(parse_settings(_values()))
+        except ValueError as e:
+            if self._is_running:
+                raise exceptions.OptionsError(str(e)) from e  # type: ignore[no-untyped-call]
+            # mitmproxy ends a start that logged an error; raised from a script's `configure`, it
+            # would be shown with a traceback.
+            logger.error("%s", e)
+
+    async def running(self) -> None:
+        """Say where the mirror is, or end the start because of an option that nobody has."""
+        self._is_running = True
+        for name in ctx.options.deferred:
+            logger.error("%s is not an option of mitmproxy or the mirror", name)
+        if self._settings:
+            for line in announcement(self._settings, self._certificates, _listening()):
+                logger.info("%s", line)
+
+    async def done(self) -> None:
+        """End all connections."""
+        self._flows.inner.uninstall()
+        logging.getLogger(_CHATTER).setLevel(logging.NOTSET)
+        for outbound in self._outbounds.values():
+            await outbound.close()
+
+    def _apply(self, settings: Settings) -> None:
+        outbound = self._outbounds.get(settings.outbound)
+        if outbound is None:
+            outbound = self._outbounds[settings.outbound] = Outbound(settings.outbound)
+        self._settings = settings
+        fetcher = Fetcher(settings.registry, outbound)
+        self._flows.answering = Answering(settings, self._certificates, fetcher)
+
+
+class Deferred:
+    """The last addon to load: takes what the user set for options that were declared just now.
+
+    mitmproxy does so itself right after, but a value of the wrong type then drops the whole script
+    and serves on as a bare proxy; here it ends the start with one line.
+    """
+
+    def load(self, _loader: Loader) -> None:
+        """Set the options that wait, one by one."""
+        deferred = ctx.options.deferred
+        waiting = dict(deferred)
+        deferred.clear()
+        for name, value in waiting.items():
+            deferred[name] = value
+            try:
+                ctx.options.process_deferred()
+            except exceptions.OptionsError as e:
+                del deferred[name]
+                logger.error("%s", e)
+
+
+def announcement(
+    settings: Settings, certificates: Certificates, listening: Sequence[tuple[str, int]]
+) -> list[str]:
+    """What a user must know once the mirror listens: where, and what Docker is told."""
+    if not listening:
+        return []
+    host, port = listening[0]
+    if host in ("", "0.0.0.0", "::"):  # noqa: S104 - compared, not bound
+        host = certificates.names[0] if certificates.names else local_address()
+    tls = certificates.present
+    url = settings.public_url or Entrance(host, port, tls).base_url
+    config: dict[str, list[str]] = {"registry-mirrors": [url]}
+    if url.startswith("http://") and not is_loopback(host):
+        config["insecure-registries"] = [url.removeprefix("http://")]
+    where = ", ".join(f"{address}:{number}" for address, number in listening)
+    return [
+        f"Docxy {__version__} mirrors {settings.registry.authority} at {url} (listening: {where})",
+        f"Docker: put {json.dumps(config)} into /etc/docker/daemon.json and restart it",
+    ]
+
+
+def local_address() -> str:
+    """This machine's address towards the Internet, as its clients on the LAN may know it."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # nothing is sent: it only chooses a route
+            return str(probe.getsockname()[0])
+        except OSError:
+            return "127.0.0.1"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether Docker takes plain HTTP from a host without being told."""
+    try:
+        return parse_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _listening() -> list[tuple[str, int]]:
+    proxyserver = ctx.master.addons.get("proxyserver")  # type: ignore[no-untyped-call]
+    addresses = proxyserver.listen_addrs() if proxyserver else []
+    return list(dict.fromkeys((str(a[0]), int(a[1])) for a in addresses))
+
+
+def _is_default(name: str) -> bool:
+    return name not in ctx.options or not ctx.options.has_changed(name)  # type: ignore[no-untyped-call]
+
+
+def _values() -> Mapping[str, Any]:
+    return {name: getattr(ctx.options, name) for name in _READ}
+
+
+def _set_defaults() -> None:
+    values = {name: getattr(ctx.options, name) for name in defaults.NEEDED}
+    changed = defaults.missing(values, _is_default)
+    if not changed:
+        return
+    ctx.options.update(**changed)  # type: ignore[no-untyped-call]
+    shown = ", ".join(f"{name}={json.dumps(value)}" for name, value in changed.items())
+    logger.info("Set for a mirror: %s", shown)

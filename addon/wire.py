@@ -1,0 +1,121 @@
+"""A client's bytes, bounded, and mitmproxy's own refusals in the mirror's form.
+
+mitmproxy bounds neither a request's head nor what is sent after a request that is being answered,
+answers what its parser refuses with a page of its own before any hook runs, and logs a head that
+never ended as it came, credentials included. All this is in `Http1Server`, an internal of
+mitmproxy that is extended here and nowhere else; `next_layer`, where the extension is put in, is
+public. tests/test_wire.py says in words when the internal changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import cast
+
+from mitmproxy.net.tls import starts_like_tls_record
+from mitmproxy.proxy import commands, events, layer
+from mitmproxy.proxy.context import Context
+from mitmproxy.proxy.layers import ClientTLSLayer, HttpLayer
+from mitmproxy.proxy.layers.http import HTTPMode
+from mitmproxy.proxy.layers.http._events import ResponseProtocolError
+from mitmproxy.proxy.layers.http._http1 import Http1Server
+
+from addon.errors import CONTENT_TYPE, code_for, format_error
+
+# Bytes of a request's head, and of what a client sends ahead while it is being answered.
+MAX_PENDING = 64 * 1024
+
+_NOT_VALID = "the request is not valid HTTP, or not for a registry mirror"
+_BROKE_OFF = "the answer broke off before it could be given on"
+_END_OF_HEAD = (b"\r\n\r\n", b"\n\n")
+
+
+def client_stack(context: Context, first_bytes: bytes) -> layer.Layer:
+    """The layers of a client's connection: TLS where its first bytes are TLS, then HTTP."""
+    http = MirrorHttpLayer(context, HTTPMode.transparent)
+    if not starts_like_tls_record(first_bytes):
+        return http
+    tls = ClientTLSLayer(context)
+    tls.child_layer = http
+    return tls
+
+
+class MirrorHttpLayer(HttpLayer):
+    """mitmproxy's HTTP layer with a bounded HTTP/1 side towards the client."""
+
+    def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
+        is_http1 = self.context.client.alpn in (None, b"", b"http/1.1", b"http/1.0")
+        if isinstance(event, events.Start) and is_http1:
+            self.connections[self.context.client] = BoundedHttp1Server(self.context.fork())
+        yield from super()._handle_event(event)
+
+
+class BoundedHttp1Server(Http1Server):
+    """HTTP/1 with a client: bounded, and every error an OCI error."""
+
+    def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
+        if isinstance(event, events.DataReceived) and self._is_head_too_long(event.data):
+            yield from self._close()
+            return
+        yield from super()._handle_event(event)
+        # What is still here was not asked for yet: a head without an end, a chunk's header
+        # without an end, or a next request before this one is answered.
+        if isinstance(event, events.DataReceived) and len(self.buf) > MAX_PENDING:
+            yield from self._close()
+
+    def _is_head_too_long(self, data: bytes) -> bool:
+        if self.state != self.read_headers or len(self.buf) + len(data) <= MAX_PENDING:
+            return False
+        head = (bytes(self.buf) + data)[:MAX_PENDING]
+        return not any(end in head for end in _END_OF_HEAD)
+
+    def _close(self) -> layer.CommandGenerator[None]:
+        # Through the state that is current, so that a flow that runs learns of the end.
+        self.buf.maybe_extract_at_most(len(self.buf))
+        if self.state in (self.read_body, self.wait):
+            yield from self.state(events.ConnectionClosed(self.conn))
+        yield commands.CloseConnection(self.conn)
+        self.state = self.done
+
+    def send(self, event: events.Event) -> layer.CommandGenerator[None]:
+        """Write an answer; a protocol error that mitmproxy found itself gets our form."""
+        sent = super().send(event)  # type: ignore[arg-type]
+        if isinstance(event, ResponseProtocolError):
+            sent = cast("layer.CommandGenerator[None]", map(_in_oci_form, _commands(sent)))
+        yield from sent
+
+    def read_headers(self, event: events.ConnectionEvent) -> layer.CommandGenerator[None]:
+        """Read a head; what the parser refuses is answered in our form and logged without it."""
+        if isinstance(event, events.ConnectionClosed):
+            self.buf.maybe_extract_at_most(len(self.buf))
+        for command in _commands(super().read_headers(event)):
+            yield _in_oci_form(command)
+
+
+def _commands(generator: layer.CommandGenerator[None]) -> Iterator[commands.Command]:
+    """The commands of HTTP/1's reader and writer, none of which waits for a reply."""
+    return cast("Iterator[commands.Command]", generator)
+
+
+def _in_oci_form(command: commands.Command) -> commands.Command:
+    if isinstance(command, commands.Log):
+        # It quotes what the client sent, which may be credentials.
+        return commands.Log("A request's head was not valid HTTP.", command.level)
+    if isinstance(command, commands.SendData) and b"Content-Type: text/html" in command.data:
+        return commands.SendData(command.connection, error_response(command.data))
+    return command
+
+
+def error_response(page: bytes) -> bytes:
+    """An OCI error with the status of mitmproxy's own page."""
+    status_line = page.partition(b"\r\n")[0]
+    status = int(status_line.split(b" ")[1])
+    message = _NOT_VALID if status < 500 else _BROKE_OFF
+    body = format_error(code_for(status), message)
+    head = [
+        status_line.decode("latin-1"),
+        f"Content-Type: {CONTENT_TYPE}",
+        f"Content-Length: {len(body)}",
+        "Connection: close",
+    ]
+    return ("\r\n".join(head) + "\r\n\r\n").encode("latin-1") + body
