@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from addon.privatefile import PrivateFile, is_private_file
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where temporary files go, made hostile: a name with a sign of `certs`, an open umask."""
+    folder = tmp_path / "a=b"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
+
+
+@pytest.fixture
+def file(temporary: Path) -> Iterator[PrivateFile]:
+    before = os.umask(0)
+    file = PrivateFile()
+    yield file
+    file.close()
+    os.umask(before)
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_only_the_owner_may_read_it(file: PrivateFile) -> None:
+    path = file.write(b"secret")
+    assert path.read_bytes() == b"secret"
+    assert mode(path) == 0o600
+    assert mode(path.parent) == 0o700
+
+
+def test_each_content_has_a_name_of_its_own(file: PrivateFile) -> None:
+    one, two = file.write(b"one"), file.write(b"two")
+    assert one != two
+    assert (one.read_bytes(), two.read_bytes()) == (b"one", b"two")
+    assert file.write(b"one") == one
+
+
+def test_only_what_is_kept_stays(file: PrivateFile) -> None:
+    one, two = file.write(b"one"), file.write(b"two")
+    file.keep(two)
+    assert list(one.parent.iterdir()) == [two]
+    assert file.holds(two)
+    assert not file.holds(one)
+
+
+def test_keeping_nothing_leaves_nothing(file: PrivateFile, temporary: Path) -> None:
+    file.write(b"one")
+    file.keep(None)
+    assert list(temporary.iterdir()) == []
+
+
+def test_closing_leaves_nothing_and_may_be_repeated(file: PrivateFile, temporary: Path) -> None:
+    file.write(b"one")
+    file.close()
+    file.close()
+    assert list(temporary.iterdir()) == []
+
+
+def test_it_can_be_written_after_a_cleaner_took_it_away(file: PrivateFile) -> None:
+    gone = file.write(b"one")
+    shutil.rmtree(gone.parent)
+    assert not file.holds(gone)
+    assert file.write(b"one").read_bytes() == b"one"
+
+
+def test_a_failed_write_leaves_what_was_there(
+    file: PrivateFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = file.write(b"one")
+
+    def full(source: str, target: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", full)
+        with pytest.raises(OSError, match="No space left"):
+            file.write(b"two")
+    file.keep(kept)
+    assert list(kept.parent.iterdir()) == [kept]
+
+
+@pytest.mark.parametrize("end", ["raise RuntimeError", "raise SystemExit(1)", "pass"])
+def test_it_is_gone_when_the_interpreter_ends_without_closing(tmp_path: Path, end: str) -> None:
+    script = (
+        "from addon.privatefile import PrivateFile\n"
+        "print(PrivateFile().write(b'secret').exists(), flush=True)\n" + end
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.stdout == "True\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_private_file_is_told_by_its_path(file: PrivateFile, tmp_path: Path) -> None:
+    path = file.write(b"one")
+    file.close()
+    assert is_private_file(path)
+    assert not is_private_file(tmp_path / "own.pem")
