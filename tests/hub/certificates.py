@@ -22,6 +22,15 @@ class Certificates:
         self.ca_file = folder / "ca.pem"
         self._authority.cert_pem.write_to_path(self.ca_file)
 
+    def issue(self, folder: Path, *names: str) -> tuple[Path, Path]:
+        """A good certificate with its chain, and its key, as files."""
+        leaf = self._authority.issue_cert(*names)
+        certificate, key = folder / "certificate.pem", folder / "key.pem"
+        for pem in leaf.cert_chain_pems:
+            pem.write_to_path(certificate, append=True)
+        leaf.private_key_pem.write_to_path(key)
+        return certificate, key
+
     def server_context(self, address: Address) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.set_alpn_protocols(["http/1.1"])

@@ -133,6 +133,11 @@ class Hub:
         """For a client that trusts this Hub and nobody else."""
         return ssl.create_default_context(cafile=str(self.ca_file))
 
+    def issue_certificate(self, folder: Path, *names: str) -> tuple[Path, Path]:
+        """Certificate and key files from the same CA, for another server beside this Hub."""
+        assert self._certificates is not None, "this Hub has no TLS"
+        return self._certificates.issue(folder, *names)
+
     # --- what it holds
 
     def add_image(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from .content import Compression, Content, InMemory, Noise, compressed, digest_of, tar_of
+from .programs import true_program
 
 Format = Literal["oci", "docker"]
 
@@ -130,7 +131,7 @@ def build_layers(
 ) -> tuple[Content, ...]:
     """One tar for each: so many bytes of noise, or these very bytes, as a file.
 
-    The first also has what a root file system needs to be told apart.
+    The first also holds a program to run and the name of what this is.
     """
     tars = []
     for index, layer in enumerate(layers):
@@ -138,6 +139,7 @@ def build_layers(
         if index == 0:
             release = f'ID=test\nPRETTY_NAME="{seed} {platform}"\n'
             files["etc/os-release"] = InMemory(release.encode())
+            files["bin/true"] = InMemory(true_program(_platform(platform)["architecture"]))
         files[f"data/{index}"] = _file(layer, f"{seed}/{platform}/{index}")
         tars.append(tar_of(files))
     return tuple(tars)
