@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import ssl
 from base64 import b64encode
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from operator import add
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import pytest
 
@@ -364,6 +365,11 @@ class TestBlob:
             headers = {"Range": "bytes=5-", "If-Range": known}
             assert (await ask(location, headers=headers, tls=tls)).status == status
 
+    async def test_redirect_says_nothing_but_the_address(self, hub: Hub, image: Image) -> None:
+        answer = await get(hub, f"/v2/library/alpine/blobs/{image.config.digest}")
+        assert "Docker-Content-Digest" not in answer.headers
+        assert answer.headers["Location"].replace("&", "&amp;") in answer.body.decode()
+
 
 class TestLists:
     @pytest.mark.parametrize("form", ["relative", "absolute"])
@@ -441,6 +447,24 @@ class TestTls:
                 url.split(":")[0] for url in (hub.registry_url, hub.token_url, hub.cdn_url)
             } == {"http"}
             assert (await ask(f"{hub.registry_url}/v2/")).status == 401
+
+    async def test_names_stand_in_the_addresses_and_the_certificates(self) -> None:
+        names = ("registry.test", "token.test", "cdn.test")
+        async with Hub(names=names) as hub:
+            urls = (hub.registry_url, hub.token_url, hub.cdn_url)
+            assert [urlsplit(url).hostname for url in urls] == list(names)
+            for server, name in zip((hub.registry, hub.token, hub.cdn), names, strict=True):
+                _, writer = await asyncio.open_connection(
+                    server.host, server.port, ssl=hub.client_context(), server_hostname=name
+                )
+                writer.transport.abort()
+
+    async def test_one_address_with_three_ports_will_do(self) -> None:
+        async with Hub(hosts=("127.0.0.1", "127.0.0.1", "127.0.0.1")) as hub:
+            image = hub.add_image()
+            location = await redirect(hub, image.config.digest)
+            assert (await ask(location, tls=hub.client_context())).status == 200
+            assert len({hub.registry.port, hub.token.port, hub.cdn.port}) == 3
 
     async def test_roles_are_three_hosts_where_the_loopback_has_them(self, hub: Hub) -> None:
         urls = (hub.registry_url, hub.token_url, hub.cdn_url)

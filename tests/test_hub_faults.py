@@ -211,11 +211,8 @@ class TestDelivery:
 
     async def _left(self, hub: Hub) -> None:
         """The client that gave up is noticed: a mirror must let go of its upstream at once."""
-        async with asyncio.timeout(2):
-            while hub.requests[-1].ended == "open":  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
-        assert hub.requests[-1].ended == "left"
-        assert hub.cdn.open == hub.registry.open == 0
+        await hub.until(lambda: hub.requests[-1].ended == "left")
+        await hub.until(lambda: hub.cdn.open == hub.registry.open == 0)
 
     @pytest.mark.parametrize(("end", "ended"), [("fin", "short"), ("rst", "reset")])
     async def test_hang_up_gives_no_head(
@@ -260,10 +257,8 @@ class TestConnections:
         await reader.readuntil(b"\r\n\r\n")
         assert hub.registry.open == 1
         hub.registry.refuse()
-        async with asyncio.timeout(2):
-            await reader.read()
-            while hub.registry.open:  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+        await asyncio.wait_for(reader.read(), 2)
+        await hub.until(lambda: not hub.registry.open)
         writer.transport.abort()
 
     async def test_mute_takes_the_connection_and_hangs_in_the_handshake(
@@ -300,3 +295,6 @@ def test_hub_runs_in_a_thread_of_its_own() -> None:
         answer = background.run(ask(f"{hub.registry_url}/v2/"))
         assert answer.status == 401
         assert len(hub.requests) == 1
+        background.call(hub.registry.refuse)
+        with pytest.raises(ConnectionRefusedError):
+            background.run(ask(f"{hub.registry_url}/v2/"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
@@ -18,14 +18,23 @@ _SECONDS = 30
 
 @dataclass(frozen=True, slots=True)
 class Background:
-    """Settings, faults, images and the log may be used from any thread; what touches sockets
-    (`refuse`, `listen`, `mute`, `use_certificate`, `drop_connections`) goes through `run`."""
+    """Settings, faults, images and the log may be used from any thread.
+
+    What touches sockets goes through here: `run(hub.cdn.listen())`, `call(hub.cdn.refuse)`, and so
+    `mute`, `use_certificate` and `drop_connections`.
+    """
 
     hub: Hub
     loop: asyncio.AbstractEventLoop
 
     def run(self, coroutine: Coroutine[object, object, T]) -> T:
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(_SECONDS)
+
+    def call(self, function: Callable[[], T]) -> T:
+        async def called() -> T:
+            return function()
+
+        return self.run(called())
 
 
 @contextmanager

@@ -27,20 +27,22 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Status(Fault):
-    """An error page in place of the answer."""
+    """Another answer in place of the right one, an error page unless told otherwise."""
 
     status: int = 503
     retry_after: str = ""
     body: bytes = b"upstream connect error\n"
+    content_type: str = "text/plain"
 
     def alter_answer(self, asked: Asked, answer: Answer) -> Answer:
         after = {"Retry-After": self.retry_after} if self.retry_after else {}
-        return Answer(self.status, {"Content-Type": "text/plain", **after}, InMemory(self.body))
+        headers = {"Content-Type": self.content_type, **after}
+        return Answer(self.status, headers, InMemory(self.body))
 
 
 @dataclass(frozen=True, slots=True)
 class Flip(Fault):
-    """One byte of the body is another; `at` counts in what is sent."""
+    """One byte of the body is another; `at` counts in what is sent, and must lie in it."""
 
     at: int = 0
 

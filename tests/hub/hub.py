@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import ssl
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -33,6 +34,9 @@ from .tokens import Signer
 USERS: Final = {"alice": "wonderland", "bob": "builder"}
 SERVICE: Final = "registry.hub.test"
 ISSUER: Final = "auth.hub.test"
+
+
+_POLL_SECONDS = 0.005
 
 
 def loopback_addresses() -> tuple[str, str, str]:
@@ -98,7 +102,11 @@ class Hub:
         self._folder.cleanup()
 
     async def __aenter__(self) -> Self:
-        await self.start()
+        try:
+            await self.start()
+        except BaseException:
+            await self.close()
+            raise
         return self
 
     async def __aexit__(
@@ -212,6 +220,12 @@ class Hub:
         self.state.repository(repository).readers = None
 
     # --- what it saw
+
+    async def until(self, condition: Callable[[], bool], seconds: float = 5) -> None:
+        """Wait for something that the Hub will see; TimeoutError when it does not come."""
+        async with asyncio.timeout(seconds):
+            while not condition():  # noqa: ASYNC110
+                await asyncio.sleep(_POLL_SECONDS)
 
     @property
     def manifest_gets(self) -> int:

@@ -127,16 +127,11 @@ class Registry:
         if digest not in repository.blobs:
             return refusal(404, "BLOB_UNKNOWN", "blob unknown to registry", detail=digest)
         expires = int(self.state.settings.now()) + self.state.settings.redirect_seconds
-        target = self.state.presigner.sign(asked.method, digest, expires)
-        return Answer(
-            307,
-            {
-                **API_VERSION,
-                "Content-Type": "application/octet-stream",
-                "Docker-Content-Digest": digest,
-                "Location": f"{self.state.cdn_url}{target}",
-            },
-        )
+        location = self.state.cdn_url + self.state.presigner.sign(asked.method, digest, expires)
+        # As Go's http.Redirect writes it: a page that names the address once more, and no digest.
+        page = f'<a href="{location.replace("&", "&amp;")}">Temporary Redirect</a>.\n\n'
+        headers = {**API_VERSION, "Content-Type": "text/html; charset=utf-8", "Location": location}
+        return Answer(307, headers, InMemory(page.encode()))
 
     # --- lists
 

@@ -68,6 +68,11 @@ class RoleServer:
         return f"{'https' if self._certificates else 'http'}://{host}:{self.port}"
 
     @property
+    def host(self) -> str:
+        """The IP address."""
+        return self._address.host
+
+    @property
     def open(self) -> int:
         """Connections that are open now."""
         return len(self._connections)
