@@ -104,7 +104,7 @@ class Certificates:
             self._apply()
         except ValueError as error:
             if self._running:
-                raise _options_error(error) from error
+                raise exceptions.OptionsError(str(error)) from error  # type: ignore[no-untyped-call]
             # mitmproxy ends a start that logged an error. Raised from a script's `configure` it
             # would be shown with a traceback.
             logger.error("%s", error)
@@ -208,10 +208,6 @@ class Certificates:
         message = self._pair and self._reminder.message(self._pair, self._now())
         if message:
             logger.warning("%s", message)
-
-
-def _options_error(error: ValueError) -> exceptions.OptionsError:
-    return exceptions.OptionsError(str(error))  # type: ignore[no-untyped-call]  # mitmproxy's
 
 
 def _path_in(spec: str) -> Path:

@@ -32,11 +32,11 @@ _END_OF_HEAD = (b"\r\n\r\n", b"\n\n")
 
 def client_stack(context: Context, first_bytes: bytes) -> layer.Layer:
     """The layers of a client's connection: TLS where its first bytes are TLS, then HTTP."""
-    http = MirrorHttpLayer(context, HTTPMode.transparent)
+    # Each layer notes itself in the context when it is made, so the outer one comes first.
     if not starts_like_tls_record(first_bytes):
-        return http
+        return MirrorHttpLayer(context, HTTPMode.transparent)
     tls = ClientTLSLayer(context)
-    tls.child_layer = http
+    tls.child_layer = MirrorHttpLayer(context, HTTPMode.transparent)
     return tls
 
 
