@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
 import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
 DOMAIN = "registry.example.com"
 
@@ -54,6 +58,23 @@ class Authority:
         )
         leaf, *rest = (blob.bytes() for blob in made.cert_chain_pems)
         return Issued(made.private_key_pem.bytes(), leaf, tuple(rest))
+
+    def renew_intermediate(self, issued: Issued) -> Issued:
+        """Have the root sign the same intermediate again: another certificate, the same key."""
+        former = x509.load_pem_x509_certificate(issued.intermediates[0])
+        key = load_pem_private_key(self.root.private_key_pem.bytes(), None)
+        assert isinstance(key, EllipticCurvePrivateKey)
+        builder = x509.CertificateBuilder(
+            issuer_name=former.issuer,
+            subject_name=former.subject,
+            public_key=former.public_key(),
+            serial_number=x509.random_serial_number(),
+            not_valid_before=former.not_valid_before_utc,
+            not_valid_after=former.not_valid_after_utc,
+            extensions=list(former.extensions),
+        )
+        renewed = builder.sign(key, SHA256()).public_bytes(Encoding.PEM)
+        return replace(issued, intermediates=(renewed,))
 
 
 def write_domain(home: Path, folder: str, issued: Issued, domain: str = DOMAIN) -> Path:
