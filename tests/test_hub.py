@@ -183,6 +183,10 @@ class TestTokenService:
         assert user == "alice"
         assert granted[0].name == "demo/private"
 
+    async def test_token_for_another_service_is_not_given(self, hub: Hub) -> None:
+        for query in ("", "?service=other"):
+            assert (await ask(hub.token_url + query, tls=hub.client_context())).status == 400
+
     async def test_unknown_refresh_token_is_401(self, hub: Hub) -> None:
         form = {"grant_type": "refresh_token", "refresh_token": "x", "service": hub.service}
         assert (await self._post(hub, form)).status == 401
@@ -364,6 +368,16 @@ class TestBlob:
         for known, status in ((etag, 206), ('"other"', 200)):
             headers = {"Range": "bytes=5-", "If-Range": known}
             assert (await ask(location, headers=headers, tls=tls)).status == status
+
+    async def test_known_etag_at_the_cdn_is_304(self, hub: Hub, image: Image) -> None:
+        location, tls = await redirect(hub, image.config.digest), hub.client_context()
+        known = {"If-None-Match": (await ask(location, tls=tls)).headers["ETag"]}
+        answer = await ask(location, headers=known, tls=tls)
+        assert (answer.status, answer.body) == (304, b"")
+
+    async def test_push_is_unsupported(self, hub: Hub, image: Image) -> None:
+        answer = await get(hub, "/v2/library/alpine/blobs/uploads/", method="POST")
+        assert (answer.status, answer.code) == (405, "UNSUPPORTED")
 
     async def test_redirect_says_nothing_but_the_address(self, hub: Hub, image: Image) -> None:
         answer = await get(hub, f"/v2/library/alpine/blobs/{image.config.digest}")
