@@ -14,7 +14,7 @@ from urllib.parse import urlencode, urlsplit
 import pytest
 
 from tests.hub import Hub, Image
-from tests.hub.images import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST
+from tests.hub.media_types import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST
 from tests.hub.raw import RawAnswer, ask
 
 ALPINE = "repository:library/alpine:pull"
@@ -445,8 +445,9 @@ class TestLog:
             ("token", "GET", 200, "whole"),
             ("registry", "GET", 200, "whole"),
         ]
-        assert hub.manifest_gets == 1
-        assert (hub.token.accepted, hub.registry.accepted, hub.cdn.accepted) == (1, 1, 0)
+        await get(hub, "/v2/library/alpine/manifests/none", Accept=OCI_MANIFEST)
+        assert (hub.manifest_gets, hub.pulls) == (2, 1)
+        assert (hub.token.accepted, hub.registry.accepted, hub.cdn.accepted) == (2, 2, 0)
         assert hub.requests[0].connection != hub.requests[1].connection
 
 

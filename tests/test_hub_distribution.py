@@ -8,7 +8,7 @@ import pytest
 
 from tests.hub import Hub
 from tests.hub.distribution import BINARY, Distribution
-from tests.hub.images import OCI_MANIFEST
+from tests.hub.media_types import OCI_MANIFEST
 from tests.hub.raw import RawAnswer, ask
 
 pytestmark = pytest.mark.skipif(BINARY is None, reason="docker-registry is not installed")

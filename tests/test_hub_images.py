@@ -30,7 +30,8 @@ from tests.hub.content import (
     digest_of,
     tar_of,
 )
-from tests.hub.images import Format, build_artifact, build_index, build_layers, build_manifest
+from tests.hub.images import build_artifact, build_index, build_layers, build_manifest
+from tests.hub.media_types import Format
 from tests.hub.programs import true_program
 
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import ssl
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import trustme
 
-if TYPE_CHECKING:
-    from .server import Address
+from .addresses import Address
 
 Kind = Literal["good", "other_ca", "wrong_name", "expired"]
 

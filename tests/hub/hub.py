@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import ssl
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -12,11 +11,11 @@ from types import TracebackType
 from typing import Final, Self
 
 from . import token_service
+from .addresses import Address, loopback_addresses
 from .cdn import Cdn
 from .certificates import Certificates
 from .content import Compression, Content
 from .images import (
-    Format,
     Image,
     Manifest,
     build_artifact,
@@ -25,8 +24,9 @@ from .images import (
     build_manifest,
 )
 from .log import Log
+from .media_types import Format
 from .registry import Registry
-from .server import Address, RoleServer
+from .server import RoleServer
 from .state import Settings, State
 from .token_service import TokenService
 from .tokens import Signer
@@ -35,20 +35,7 @@ USERS: Final = {"alice": "wonderland", "bob": "builder"}
 SERVICE: Final = "registry.hub.test"
 ISSUER: Final = "auth.hub.test"
 
-
 _POLL_SECONDS = 0.005
-
-
-def loopback_addresses() -> tuple[str, str, str]:
-    """Three of 127/8 where they can be bound (Linux), else the one that can."""
-    wanted = ("127.0.0.2", "127.0.0.3", "127.0.0.4")
-    try:
-        for host in wanted:
-            with socket.socket() as sock:
-                sock.bind((host, 0))
-    except OSError:
-        return ("127.0.0.1", "127.0.0.1", "127.0.0.1")
-    return wanted
 
 
 class Hub:
@@ -226,6 +213,11 @@ class Hub:
         async with asyncio.timeout(seconds):
             while not condition():  # noqa: ASYNC110
                 await asyncio.sleep(_POLL_SECONDS)
+
+    @property
+    def pulls(self) -> int:
+        """Manifest GETs that counted against somebody's limit: those answered with 200."""
+        return self.state.pulls.total()
 
     @property
     def manifest_gets(self) -> int:

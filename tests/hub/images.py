@@ -6,35 +6,18 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from .content import Compression, Content, InMemory, Noise, compressed, digest_of, tar_of
+from .media_types import (
+    CONFIG_TYPES,
+    EMPTY_TYPE,
+    INDEX_TYPES,
+    LAYER_TYPES,
+    MANIFEST_TYPES,
+    OCI_MANIFEST,
+    Format,
+)
 from .programs import true_program
-
-Format = Literal["oci", "docker"]
-
-DOCKER = "application/vnd.docker"
-OCI = "application/vnd.oci"
-DOCKER_MANIFEST = f"{DOCKER}.distribution.manifest.v2+json"
-DOCKER_LIST = f"{DOCKER}.distribution.manifest.list.v2+json"
-OCI_MANIFEST = f"{OCI}.image.manifest.v1+json"
-OCI_INDEX = f"{OCI}.image.index.v1+json"
-
-MANIFEST_TYPES: Mapping[Format, str] = {"docker": DOCKER_MANIFEST, "oci": OCI_MANIFEST}
-INDEX_TYPES: Mapping[Format, str] = {"docker": DOCKER_LIST, "oci": OCI_INDEX}
-CONFIG_TYPES: Mapping[Format, str] = {
-    "docker": f"{DOCKER}.container.image.v1+json",
-    "oci": f"{OCI}.image.config.v1+json",
-}
-LAYER_TYPES: Mapping[tuple[Format, Compression | None], str] = {
-    ("docker", None): f"{DOCKER}.image.rootfs.diff.tar",
-    ("docker", "gzip"): f"{DOCKER}.image.rootfs.diff.tar.gzip",
-    ("docker", "zstd"): f"{DOCKER}.image.rootfs.diff.tar.zstd",
-    ("oci", None): f"{OCI}.image.layer.v1.tar",
-    ("oci", "gzip"): f"{OCI}.image.layer.v1.tar+gzip",
-    ("oci", "zstd"): f"{OCI}.image.layer.v1.tar+zstd",
-}
-EMPTY_TYPE = f"{OCI}.empty.v1+json"
 
 
 @dataclass(frozen=True, slots=True)

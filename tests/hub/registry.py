@@ -10,7 +10,8 @@ from . import presigned
 from .cdn import Cdn
 from .content import InMemory
 from .exchange import API_VERSION, Answer, Asked, document, refusal
-from .images import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, Manifest
+from .images import Manifest
+from .media_types import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX
 from .state import Repository, State
 from .tokens import InvalidToken
 

@@ -8,17 +8,18 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Final
 from weakref import WeakKeyDictionary
 
 from aiohttp import web
 
+from .addresses import Address
 from .certificates import Certificates, Kind
 from .delivery import BrokenOff, deliver, end
 from .exchange import Answer, Asked, Role, document
-from .faults import Delay, Delivery, Faults, HangUp, Stall
+from .faults import Delay, Delivery, HangUp, Stall
 from .log import Log, Seen
+from .switches import Faults
 
 _connection_ids: Iterator[int] = itertools.count(1)
 
@@ -27,14 +28,6 @@ _OF_THE_HOST = {
     "Strict-Transport-Security": "max-age=31536000",
     "Alt-Svc": 'h3=":443"; ma=86400',
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    host: str
-    port: int = 0
-    name: str = ""
-    """Stands in the URLs in place of the IP address."""
 
 
 class RoleServer:
