@@ -42,7 +42,8 @@ def parse_tag(tag: str) -> str:
         ValueError: it is not one by the grammar.
     """
     if not _TAG.fullmatch(tag):
-        raise ValueError(f"{tag!r} is not a tag: at most 128 of A-Z a-z 0-9 _ . -")
+        shown = tag[:MAX_NAME_LENGTH]
+        raise ValueError(f"{shown!r} is not a tag: at most 128 of A-Z a-z 0-9 _ . -")
     return tag
 
 
@@ -53,7 +54,8 @@ def parse_digest(digest: str) -> str:
         ValueError: it is not one by the grammar, or has the wrong length.
     """
     if len(digest) > MAX_NAME_LENGTH or not _DIGEST.fullmatch(digest):
-        raise ValueError(f"{digest!r} is not a digest such as sha256:<64 hex digits>")
+        shown = digest[:MAX_NAME_LENGTH]
+        raise ValueError(f"{shown!r} is not a digest such as sha256:<64 hex digits>")
     algorithm, _, encoded = digest.partition(":")
     length = _HEX_LENGTH.get(algorithm)
     if length and not (len(encoded) == length and _HEX.fullmatch(encoded)):
