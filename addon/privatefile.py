@@ -20,9 +20,11 @@ def is_private_file(path: Path) -> bool:
 class PrivateFile:
     """The combined PEM, which holds the private key: 0600 in a directory 0700 of its own.
 
-    Each content has its own name, because mitmproxy caches TLS contexts by path: a renewed chain
-    under the old name would go on serving the old intermediates. Everything is removed by `close`,
-    or when the interpreter ends without it (a start that fails, an exception).
+    Each content has its own name. mitmproxy reads the leaf when it is told the path, but the chain
+    only at the next handshake, and keeps what it made of it by that path: under one name a new leaf
+    could meet an old chain, and there would be nothing to go back to if mitmproxy refused the new
+    one. Everything is removed by `close`, or when the interpreter ends without it (a start that
+    fails, an exception).
     """
 
     def __init__(self) -> None:

@@ -3,13 +3,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from addon.acme import PairPaths
-from addon.certificates import Pair, load_pair
+from addon.certificates import CertificateError, Pair, load_pair
 from addon.renewal import Renewal
 from tests.acme_sh import Authority
 
@@ -133,6 +134,32 @@ async def test_a_chain_that_still_grows_is_not_taken(tmp_path: Path) -> None:
         files.write(certificate=RENEWED.fullchain)
     assert (renewed := looking.result()) is not None
     assert renewed.chain_length == 2
+
+
+async def test_it_is_read_until_two_readings_agree(
+    files: Files, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files.write(RENEWED.key, RENEWED.fullchain)
+    whole = load_pair(files.paths)
+    files.write(certificate=RENEWED.leaf)
+    part = load_pair(files.paths)
+    readings: Iterator[Pair | CertificateError] = iter(
+        [part, CertificateError("cut short"), part, whole, whole]
+    )
+    taken = 0
+
+    def read(_: PairPaths) -> Pair:
+        nonlocal taken
+        taken += 1
+        reading = next(readings)
+        if isinstance(reading, CertificateError):
+            raise reading
+        return reading
+
+    monkeypatch.setattr("addon.renewal.load_pair", read)
+    assert await files.look() == whole
+    assert taken == 5
+    assert caplog.messages == []
 
 
 async def test_the_pair_in_use_may_expire_without_being_told_as_trouble(

@@ -8,6 +8,7 @@ import stat
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from mitmproxy import exceptions
 from mitmproxy.addons.tlsconfig import TlsConfig
 from mitmproxy.test import taddons
 
+from addon.certificates import Pair
+from addon.renewal import Renewal
 from addon.tls import OPTIONS, Certificates
 from tests.acme_sh import DOMAIN, Authority, Issued, write_domain
 
@@ -288,6 +291,41 @@ async def test_a_renewal_is_taken_into_use_and_the_former_file_removed(mirror: M
         assert [f"*={path}" for path in mirror.files()] == mirror.certs
 
 
+async def test_what_was_read_for_former_options_is_not_taken(
+    mirror: Mirror, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked, answered = asyncio.Event(), asyncio.Event()
+
+    async def look(_: Renewal, current: Pair) -> Pair:
+        asked.set()
+        await answered.wait()
+        return replace(current, pem=RENEWED.key + RENEWED.fullchain)
+
+    acme(mirror)
+    acme(mirror, OTHER, "other.example.net")
+    mirror.start(docxy_domain=DOMAIN)
+    async with running(mirror):
+        with monkeypatch.context() as patch:
+            patch.setattr(Renewal, "look", look)
+            await asked.wait()
+            mirror.start(docxy_domain="other.example.net")
+        caplog.set_level(logging.INFO, "addon")
+        answered.set()
+        await asyncio.sleep(4 * INTERVAL)
+        assert caplog.messages == []  # taken, it would be replaced again at the next look
+        assert mirror.served == OTHER.fullchain
+
+
+async def test_nothing_is_looked_for_after_the_end(mirror: Mirror) -> None:
+    folder = acme(mirror)
+    mirror.start(docxy_domain=DOMAIN)
+    async with running(mirror):
+        await asyncio.sleep(2 * INTERVAL)
+    renew(folder)
+    await asyncio.sleep(4 * INTERVAL)
+    assert mirror.left_behind() == []
+
+
 async def test_a_pair_that_mitmproxy_refuses_leaves_the_former_in_use(
     mirror: Mirror, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -307,7 +345,10 @@ async def test_a_pair_that_mitmproxy_refuses_leaves_the_former_in_use(
         other.refusing = True
         renew(folder)
         await eventually(lambda: caplog.messages)
-        assert "not this one" in caplog.messages[0]
+        assert caplog.messages[0] == (
+            "The former certificate stays in use: mitmproxy cannot be given the pair: not this one."
+            " Looking on."
+        )
         assert mirror.served == ISSUED.fullchain
         await until_served(mirror, RENEWED)  # it is tried again
 
