@@ -40,7 +40,7 @@ class Challenge:
         return self.scheme.lower() == "bearer"
 
     def with_realm(self, realm: str) -> Challenge:
-        """The same challenge with another realm in the place of the old one."""
+        """The same challenge with this realm alone, in front, whether it had one or not."""
         rest = [(n, v) for n, v in self.parameters if n.lower() != "realm"]
         return replace(self, parameters=(("realm", realm), *rest))
 
@@ -88,8 +88,9 @@ def rewrite_realm(values: Iterable[str], realm: str) -> tuple[str, ...]:
 def _read_rest(value: str, at: int, scheme: str) -> tuple[Challenge, int]:
     parameters: list[tuple[str, str]] = []
     token68 = _TOKEN68.match(value, at)
-    # `a=` may be both; a parameter's '=' is followed by a value unless the field ends there.
-    if token68 and not _PARAMETER.match(value, at):
+    # `a=` is a token68 by the grammar, where a parameter has a value; but Bearer knows parameters
+    # only (RFC 6750, section 3).
+    if token68 and (scheme.lower() != "bearer" or not _PARAMETER.match(value, at)):
         return Challenge(scheme, token68=token68[1]), token68.end()
     while at < len(value):
         parameter = _PARAMETER.match(value, at)
