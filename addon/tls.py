@@ -87,6 +87,11 @@ class Certificates:
         """The names that the certificate in use is good for."""
         return self._pair.names if self._pair else self._own_names or ()
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names that the certificate in use is good for, wildcards as they stand in it."""
+        return self._pair.names if self._pair else self._own_names or ()
+
     def covers(self, sni: str | None) -> bool:
         """Say whether the certificate in use is good for the name that a client asks for."""
         return sni is not None and covers(self.names, sni)

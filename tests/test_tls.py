@@ -159,6 +159,7 @@ async def test_a_pair_is_named_by_options_or_environment(
 async def test_covers_asks_the_served_certificate(mirror: Mirror) -> None:
     acme(mirror)
     mirror.start(docxy_domain=DOMAIN)
+    assert mirror.addon.names == (DOMAIN,)
     assert mirror.addon.covers(DOMAIN.upper())
     assert not mirror.addon.covers("other.example.net")
     assert not mirror.addon.covers(None)
@@ -417,6 +418,7 @@ async def test_the_users_own_certs_are_left_alone(mirror: Mirror, spec: str) -> 
     mirror.start(certs=[own], docxy_domain=DOMAIN)
     assert mirror.certs == [own]
     assert mirror.addon.present
+    assert mirror.addon.names == ("other.example.net",)
     assert mirror.addon.covers("other.example.net")
     assert not mirror.addon.covers(DOMAIN)
     assert mirror.left_behind() == []
