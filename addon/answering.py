@@ -120,8 +120,9 @@ class Answering:
 
     def _upstream(self, route: RegistryRoute | Token, request: Incoming) -> Reply | Pending:
         if not isinstance(route, Token | Ping):
-            query, namespace = take_namespace(route.query)
-            self._settings.registry.check_namespace(namespace)
+            query, namespaces = take_namespace(route.query)
+            for namespace in namespaces:
+                self._settings.registry.check_namespace(namespace)
             route = replace(route, query=query)
         asked = Asked(request.method, request.fields, self._realm(request), request.form)
         known = self._fetcher.known(route, asked)

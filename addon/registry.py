@@ -52,14 +52,14 @@ class Registry:
         repository = "" if isinstance(route, Ping) else route.repository
         return self.url + route_path(route, with_official(repository, self.official))
 
-    def check_namespace(self, namespace: str | None) -> None:
+    def check_namespace(self, namespace: str) -> None:
         """Refuse a request that containerd meant for another registry.
 
         Raises:
             Refusal: 404; the answer would be another registry's image under the asked name.
         """
         names = {self.authority} | (HUB_NAMES if self.official else frozenset())
-        if namespace is None or namespace.lower() in names:
+        if namespace.lower() in names:
             return
         shown = "docker.io" if self.official else self.authority
         message = f"this mirror serves {shown}, not {namespace[:255]!r}"

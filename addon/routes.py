@@ -125,17 +125,17 @@ def route_path(route: RegistryRoute, repository: str) -> str:
     return f"{path}?{route.query}" if route.query else path
 
 
-def take_namespace(query: str) -> tuple[str, str | None]:
-    """A query without containerd's `ns`, and the registry that it named (None: it named none)."""
+def take_namespace(query: str) -> tuple[str, list[str]]:
+    """A query without containerd's `ns`, and the registries that it named (none, or one)."""
     kept: list[str] = []
-    namespace: str | None = None
+    namespaces: list[str] = []
     for parameter in query.split("&") if query else ():
         name, _, value = parameter.partition("=")
         if unquote_plus(name) == "ns":
-            namespace = unquote_plus(value)
+            namespaces.append(unquote_plus(value))
         else:
             kept.append(parameter)
-    return "&".join(kept), namespace
+    return "&".join(kept), namespaces
 
 
 def _registry(rest: str, query: str) -> RegistryRoute:
