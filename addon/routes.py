@@ -197,7 +197,7 @@ def _allow(method: str, methods: tuple[str, ...]) -> None:
     if method in methods:
         return
     allowed = ", ".join(methods)
-    message = f"{method!r} is not served here; this mirror only pulls (allowed: {allowed})"
+    message = f"{method[:32]!r} is not served here; this mirror only pulls (allowed: {allowed})"
     raise Refusal(405, "UNSUPPORTED", message, {"Allow": allowed})
 
 
