@@ -102,6 +102,7 @@ _NOT_PUBLIC = _parsed(
     "224.0.0.0/4",
     "240.0.0.0/4",
     "::/96",  # unspecified, loopback, IPv4-compatible
+    "::ffff:0:0:0/96",  # IPv4-translated (RFC 2765): what a translator has it mean
     "64:ff9b:1::/48",  # local NAT64: where the IPv4 address stands in it is anyone's choice
     "100::/64",
     "2001::/23",  # Teredo among them
