@@ -84,11 +84,6 @@ class Certificates:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names that the certificate in use is good for."""
-        return self._pair.names if self._pair else self._own_names or ()
-
-    @property
-    def names(self) -> tuple[str, ...]:
         """The names that the certificate in use is good for, wildcards as they stand in it."""
         return self._pair.names if self._pair else self._own_names or ()
 
