@@ -10,15 +10,19 @@ public. tests/test_wire.py says in words when the internal changes.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import cast
 
+import h11
+from h11._receivebuffer import ReceiveBuffer
 from mitmproxy.net.tls import starts_like_tls_record
 from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers import ClientTLSLayer, HttpLayer
 from mitmproxy.proxy.layers.http import HTTPMode
-from mitmproxy.proxy.layers.http._events import ResponseProtocolError
-from mitmproxy.proxy.layers.http._http1 import Http1Server
+from mitmproxy.proxy.layers.http._base import ReceiveHttp
+from mitmproxy.proxy.layers.http._events import RequestProtocolError, ResponseProtocolError
+from mitmproxy.proxy.layers.http._http1 import Http1Server, TBodyReader
 
 from addon.errors import CONTENT_TYPE, code_for, format_error
 
@@ -27,6 +31,8 @@ MAX_PENDING = 64 * 1024
 
 _NOT_VALID = "the request is not valid HTTP, or not for a registry mirror"
 _BROKE_OFF = "the answer broke off before it could be given on"
+_NO_VALID_BODY = "the client sent no valid body"
+_LEFT = "Client disconnected."  # as mitmproxy says it elsewhere
 _END_OF_HEAD = (b"\r\n\r\n", b"\n\n")
 
 
@@ -54,9 +60,12 @@ class BoundedHttp1Server(Http1Server):
     """HTTP/1 with a client: bounded, and every error an OCI error."""
 
     def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
-        if isinstance(event, events.DataReceived) and self._is_head_too_long(event.data):
-            yield from self._close()
-            return
+        if isinstance(event, events.DataReceived):
+            if self.state == self.done:
+                return  # the connection is being closed, and what still comes is nobody's
+            if self._is_head_too_long(event.data):
+                yield from self._close()
+                return
         yield from super()._handle_event(event)
         # What is still here was not asked for yet: a head without an end, a chunk's header
         # without an end, or a next request before this one is answered.
@@ -88,8 +97,39 @@ class BoundedHttp1Server(Http1Server):
         """Read a head; what the parser refuses is answered in our form and logged without it."""
         if isinstance(event, events.ConnectionClosed):
             self.buf.maybe_extract_at_most(len(self.buf))
+        else:
+            _skip_empty_lines(self.buf)
         for command in _commands(super().read_headers(event)):
             yield _in_oci_form(command)
+
+    def read_body(self, event: events.Event) -> layer.CommandGenerator[None]:
+        """Read a body; its trailers, which mitmproxy cannot read, are dropped."""
+        if not isinstance(self.body_reader, _WithoutTrailers):
+            self.body_reader = cast("TBodyReader", _WithoutTrailers(self.body_reader))
+        left = isinstance(event, events.ConnectionClosed)
+        for command in _commands(super().read_body(event)):
+            yield _without_quotes(command, _LEFT if left else _NO_VALID_BODY)
+
+
+class _WithoutTrailers:
+    """h11's reader of a body, at whose end nothing follows."""
+
+    def __init__(self, reader: TBodyReader) -> None:
+        self._reader = reader
+
+    def __call__(self, buf: ReceiveBuffer) -> h11.Data | h11.EndOfMessage | None:
+        event = self._reader(buf)
+        return h11.EndOfMessage() if isinstance(event, h11.EndOfMessage) else event
+
+    def read_eof(self) -> h11.EndOfMessage:
+        """Say what the end of the connection means for the body."""
+        return self._reader.read_eof()
+
+
+def _skip_empty_lines(buf: ReceiveBuffer) -> None:
+    """RFC 9112, section 2.2: clients send them before a request, and h11 would stop at one."""
+    if bytes(buf)[:1] in (b"\r", b"\n"):
+        buf += (buf.maybe_extract_at_most(len(buf)) or b"").lstrip(b"\r\n")
 
 
 def _commands(generator: layer.CommandGenerator[None]) -> Iterator[commands.Command]:
@@ -103,6 +143,13 @@ def _in_oci_form(command: commands.Command) -> commands.Command:
         return commands.Log("A request's head was not valid HTTP.", command.level)
     if isinstance(command, commands.SendData) and b"Content-Type: text/html" in command.data:
         return commands.SendData(command.connection, error_response(command.data))
+    return command
+
+
+def _without_quotes(command: commands.Command, message: str) -> commands.Command:
+    if isinstance(command, ReceiveHttp) and isinstance(command.event, RequestProtocolError):
+        # h11 quotes what it could not read, which may be a password in a form.
+        return ReceiveHttp(replace(command.event, message=message))
     return command
 
 
