@@ -55,8 +55,8 @@ def parse_public_url(text: str) -> str:
         raise ValueError(f"{text!r} has more than scheme, host and port; expected {wanted}")
     port = parts.port  # raises ValueError where it is no number
     host = parts.netloc.rpartition(":")[0] if port is not None else parts.netloc
-    if not _HOST.fullmatch(host):
-        raise ValueError(f"{text!r} has no valid host; expected {wanted}")
+    if port == 0 or not _HOST.fullmatch(host):
+        raise ValueError(f"{text!r} has no valid host or port; expected {wanted}")
     return f"{parts.scheme}://{parts.netloc.lower()}"
 
 
