@@ -37,6 +37,7 @@ class Case:
     compression: Compression | None = "gzip"
     sizes: tuple[int, ...] = (2000, 3000)
     big: bool = False
+    shapes: tuple[Shape, ...] = ("registry",)
 
     def add(self, site: Site) -> Image:
         """Put the image on the Hub, under a name that no other test uses."""
@@ -50,6 +51,11 @@ class Case:
             form=self.form,
             compression=self.compression,
         )
+
+    @property
+    def platform(self) -> str:
+        """What the user says about the platform: nothing where it is the machine's own."""
+        return "" if self.wanted == OWN else self.wanted
 
     def reference(self, image: Image) -> str:
         """What the user writes after the host."""
@@ -92,18 +98,22 @@ def assert_came_from_hub(seen: Iterable[Seen], image: Image, manifest: Manifest)
 
 BOTH = (OTHER, OWN)
 
-CASES = (
-    Case("by_tag"),
-    Case("by_digest", by="digest"),
-    Case("official_in_full", "library/{}"),
-    Case("official_in_full_without_a_tag", "library/{}", by="nothing"),
-    Case("official_short", "library/{}", short=True),
-    Case("official_short_by_digest", "library/{}", short=True, by="digest"),
-    Case("deep_name", "team/project/part/{}"),
-    # Its own platform's manifest stands second.
-    Case("index", platforms=BOTH),
-    Case("index_by_digest", platforms=BOTH, by="digest"),
-    Case("index_for_another_platform", platforms=BOTH, wanted=OTHER),
+# How an image is named may differ with the shape.
+NAMES = (
+    Case("by_tag", shapes=SHAPES),
+    Case("by_digest", by="digest", shapes=SHAPES),
+    Case("official_in_full", "library/{}", shapes=SHAPES),
+    Case("official_without_a_tag", "library/{}", by="nothing", shapes=SHAPES),
+    Case("official_short", "library/{}", short=True, shapes=SHAPES),
+    Case("official_short_by_digest", "library/{}", short=True, by="digest", shapes=SHAPES),
+    Case("deep_name", "team/project/part/{}", shapes=SHAPES),
+    # The machine's own platform stands second in an index.
+    Case("index", platforms=BOTH, shapes=SHAPES),
+    Case("index_by_digest", platforms=BOTH, by="digest", shapes=SHAPES),
+    Case("index_for_another_platform", platforms=BOTH, wanted=OTHER, shapes=SHAPES),
+)
+# What an image is made of does not.
+FORMS = (
     Case("docker_list", platforms=BOTH, form="docker"),
     Case("docker_manifest", form="docker"),
     Case("uncompressed_layers", compression=None),
@@ -111,3 +121,4 @@ CASES = (
     Case("twenty_layers", sizes=tuple(range(1000, 21000, 1000))),
     Case("layer_of_200_MB", sizes=(BIG,), big=True),
 )
+ROWS = tuple((shape, case) for case in (*NAMES, *FORMS) for shape in case.shapes)

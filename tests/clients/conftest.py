@@ -8,6 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.clients.buildah import Buildah
+from tests.clients.containerd import Containerd, running_containerd
+from tests.clients.docker import CLIENT, DAEMON, Docker, running_docker
+from tests.clients.engine import Engine
+from tests.clients.podman import Podman
 from tests.clients.processes import mounts_below, need, processes_below, run
 from tests.clients.site import Site, open_site
 from tests.clients.skopeo import Skopeo
@@ -19,6 +24,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("clients")
     yield folder
     left = processes_below(folder)
+    # dockerd leaves its network namespace.
     for point in mounts_below(folder):
         run(("umount", point), {})
     shutil.rmtree(folder)
@@ -35,3 +41,36 @@ def site(folder: Path) -> Iterator[Site]:
 def skopeo(folder: Path, site: Site) -> Skopeo:
     need("skopeo")
     return Skopeo(folder / "skopeo", site)
+
+
+@pytest.fixture(scope="session")
+def podman(folder: Path, site: Site) -> Podman:
+    need("podman")
+    return Podman(folder / "podman", site)
+
+
+@pytest.fixture(scope="session")
+def buildah(folder: Path, site: Site) -> Buildah:
+    need("buildah")
+    return Buildah(folder / "buildah", site)
+
+
+@pytest.fixture(scope="session")
+def containerd(folder: Path, site: Site) -> Iterator[Containerd]:
+    need("containerd", "ctr")
+    with running_containerd(folder / "containerd", site) as containerd:
+        yield containerd
+
+
+@pytest.fixture(scope="session")
+def docker(folder: Path, site: Site, containerd: Containerd) -> Iterator[Docker]:
+    need(CLIENT, DAEMON)
+    with running_docker(folder / "docker", site, containerd) as docker:
+        yield docker
+
+
+@pytest.fixture
+def engine(request: pytest.FixtureRequest) -> Engine:
+    """The client that a row of a table names."""
+    found: Engine = request.getfixturevalue(request.param)
+    return found

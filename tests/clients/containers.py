@@ -20,7 +20,6 @@ class Configuration:
     policy: Path
     """For `--policy`: no signatures are asked for."""
     registries: Path
-    auth: Path
 
 
 def configure(folder: Path, site: Site) -> Configuration:
@@ -61,14 +60,17 @@ tmp_dir = "{folder}/tmp"
 volume_path = "{folder}/volumes"
 """
     )
+    # podman and buildah insist that it is there.
+    auth = folder / "auth.json"
+    auth.write_text("{}")
     environ = {
         "PATH": os.environ["PATH"],
         "HOME": str(folder),
         "TMPDIR": str(folder),
         "XDG_RUNTIME_DIR": str(folder),
-        "REGISTRY_AUTH_FILE": str(folder / "auth.json"),
+        "REGISTRY_AUTH_FILE": str(auth),
         "CONTAINERS_CONF": str(engine),
         "CONTAINERS_REGISTRIES_CONF": str(registries),
         "CONTAINERS_STORAGE_CONF": str(storage),
     }
-    return Configuration(environ, certificates, policy, registries, folder / "auth.json")
+    return Configuration(environ, certificates, policy, registries)
