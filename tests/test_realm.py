@@ -115,7 +115,7 @@ def test_any_other_public_url_is_refused(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["m.example", "https://m.example/x", "https://m.example:0"])
 def test_a_refused_public_url_is_quoted_with_an_example(text: str) -> None:
-    with pytest.raises(ValueError, match="https://mirror.example.com") as refused:
+    with pytest.raises(ValueError, match=r"https://mirror\.example\.com") as refused:
         parse_public_url(text)
     assert repr(text) in str(refused.value)
 
