@@ -86,7 +86,7 @@ def parse_registry(
     """A registry from what the owner said; Docker Hub's token service need not be said.
 
     Raises:
-        ValueError: an address is not one, or a namespace has more than one part.
+        ValueError: an address is not one; the message begins with the option's name.
     """
     base = _parse_base("docxy_registry", url or HUB)
     if base == HUB:
@@ -120,17 +120,22 @@ def relative_to(base: str, target: str) -> str | None:
     except ValueError:  # a port that is no number, a bracket that does not close
         return None
     parts = urlsplit(absolute)
-    return f"{parts.path}?{parts.query}" if parts.query else parts.path
+    path = parts.path or "/"
+    if path.startswith(("//", "/\\")):
+        # A reference to another host (RFC 3986, section 4.2; browsers read `\\` as `/`).
+        return None
+    return f"{path}?{parts.query}" if parts.query else path
 
 
 def _parse_base(option: str, url: str, *, path_allowed: bool = False) -> str:
-    parts = urlsplit(url)
+    wrong = f"{option}: {url!r} is not an address such as {HUB}"
     try:
+        parts = urlsplit(url)
         port_is_valid = parts.port is None or parts.port > 0
-    except ValueError:
-        port_is_valid = False
+    except ValueError as e:
+        raise ValueError(wrong) from e
     if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or not port_is_valid:
-        raise ValueError(f"{option}: {url!r} is not an address such as {HUB}")
+        raise ValueError(wrong)
     has_path = parts.path.strip("/") and not path_allowed
     if has_path or parts.query or parts.fragment or "@" in parts.netloc:
         raise ValueError(f"{option}: {url!r} has more than it may have; an example: {HUB}")
