@@ -38,7 +38,8 @@ _HOP_BY_HOP = frozenset(
 )
 # What speaks for the upstream's host, not for the mirror's.
 _OF_THE_HOST = frozenset({"set-cookie", "set-cookie2", "strict-transport-security", "alt-svc"})
-_LINK_TARGET = re.compile(r"<([^>]*)>([^<]*)")
+# A target, and parameters up to the next target; what is quoted may hold anything.
+_LINK = re.compile(r'<([^>]*)>((?:"(?:[^"\\]|\\.)*"|[^"<])*)')
 
 
 def to_registry(fields: Fields) -> list[tuple[str, str]]:
@@ -91,9 +92,7 @@ def rewrite_link(value: str, base: str) -> str:
 
     Links that lead elsewhere are dropped; the value is empty when none is left.
     """
-    links = [
-        (relative_to(base, m[1]), m[2].strip().rstrip(",")) for m in _LINK_TARGET.finditer(value)
-    ]
+    links = [(relative_to(base, m[1]), m[2].strip().rstrip(",")) for m in _LINK.finditer(value)]
     return ", ".join(f"<{path}>{rest}" for path, rest in links if path)
 
 
