@@ -122,7 +122,7 @@ def relative_to(base: str, target: str) -> str | None:
     parts = urlsplit(absolute)
     path = parts.path or "/"
     if path.startswith(("//", "/\\")):
-        # A reference to another host (RFC 3986, section 4.2; browsers read `\\` as `/`).
+        # A reference to another host (RFC 3986, section 4.2; browsers read '\' as '/').
         return None
     return f"{path}?{parts.query}" if parts.query else path
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from addon.challenges import Challenge
@@ -82,16 +84,17 @@ def test_what_the_owner_says_goes_before_docker_hubs() -> None:
 )
 @pytest.mark.parametrize("option", ["docxy_registry", "docxy_token_service"])
 def test_a_wrong_address_is_refused_under_its_options_name(option: str, url: str) -> None:
+    parse: dict[str, Callable[[str], Registry]] = {
+        "docxy_registry": parse_registry,
+        "docxy_token_service": lambda url: parse_registry("", url),
+    }
     with pytest.raises(ValueError, match=f"^{option}: ") as refused:
-        if option == "docxy_registry":
-            parse_registry(url)
-        else:
-            parse_registry("", url)
+        parse[option](url)
     assert repr(url) in str(refused.value)
 
 
 def test_a_registry_has_no_path_but_its_token_service_has() -> None:
-    with pytest.raises(ValueError, match="^docxy_registry: "):
+    with pytest.raises(ValueError, match=r"^docxy_registry: "):
         parse_registry("https://r.example/v2/")
     registry = parse_registry("https://r.example", "https://r.example/service/token/")
     assert registry.token_service == "https://r.example/service/token/"
@@ -201,7 +204,7 @@ def test_a_registry_without_tls_may_have_such_a_token_service() -> None:
     ],
 )
 def test_credentials_go_to_no_other_kind_of_realm(realm: str) -> None:
-    with pytest.raises(ValueError, match="^its realm"):
+    with pytest.raises(ValueError, match=r"^its realm"):
         OTHER.learn(challenge(realm=realm, service="s"))
 
 
