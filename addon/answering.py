@@ -9,8 +9,10 @@ from typing import Protocol
 
 from addon import local
 from addon.admission import Admission, Door, client_address
+from addon.answers import with_api_version
+from addon.asked import Asked, no_body
 from addon.errors import MirrorError, UpstreamFailure
-from addon.fetching import Asked, Fetcher, no_body, with_api_version
+from addon.fetching import Fetcher
 from addon.networks import Address
 from addon.options import Settings
 from addon.realm import Entrance, realm
@@ -124,7 +126,8 @@ class Answering:
             for namespace in namespaces:
                 self._settings.registry.check_namespace(namespace)
             route = replace(route, query=query)
-        asked = Asked(request.method, request.fields, self._realm(request), request.form)
+        client = str(self.client(request))
+        asked = Asked(request.method, request.fields, self._realm(request), client, request.form)
         known = self._fetcher.known(route, asked)
         if known:
             return known

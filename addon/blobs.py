@@ -1,28 +1,291 @@
-"""A blob as a source of chunks."""
+"""A blob from its registry: where its bytes are, and how they come."""
 
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass, replace
+from typing import Protocol
 
-from addon.outbound import Answer
+from addon.errors import UpstreamFailure, failure
+from addon.headers import Fields, without_authorization
+from addon.inflight import Budget, Lanes, Urgency
+from addon.outbound import Answer, Outbound, discard
+from addon.ranges import Sent, Wanted, parse_sent
+from addon.redirects import REDIRECTS, Redirects, follow, resolve_target
+from addon.registry import Registry, authority
 from addon.reply import Body, BrokenTransfer
+from addon.singleflight import SingleFlight
+from addon.transfer import FIRST_PIECE, Begun, OneStream, Pieces, Stream
 
 _HASHES = {"sha256": hashlib.sha256, "sha512": hashlib.sha512}
+# What a CDN says of an address that it takes no longer.
+_REFUSED = frozenset({400, 401, 403, 404, 410})
+# What passes with time.
+_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
-def blob_body(answer: Answer, digest: str) -> Body:
-    """A blob's bytes, which end cleanly only where they are known to be whole.
+@dataclass(frozen=True, slots=True)
+class BlobKey:
+    """A blob for somebody: `audience` is empty for all who ask without credentials."""
 
-    Length or chunks say so themselves. Where there is neither, the digest does.
-    """
-    algorithm = digest.partition(":")[0]
-    if answer.status != 200 or not answer.closes_to_end or algorithm not in _HASHES:
-        return answer.body
-    return VerifiedBody(answer.body, digest)
+    audience: str
+    repository: str
+    digest: str
+
+
+class Transfer(Body, Protocol):
+    """A body that may be begun before anybody waits for it."""
+
+    def claim(self) -> None:
+        """Somebody waits for it now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A blob's answer: the fields of where it came from, and the bytes from `first` to `last`."""
+
+    answer: Answer
+    sent: Sent
+    body: Transfer
+
+
+@dataclass(frozen=True, slots=True)
+class BlobLimits:
+    """How blobs may spread: pieces of one side by side, connections to a host, bytes in all."""
+
+    pieces: int
+    host_connections: int
+    bytes_in_flight: int
+
+
+class Blobs:
+    """The blobs of one registry."""
+
+    def __init__(self, outbound: Outbound, limits: BlobLimits, redirects: Redirects) -> None:
+        self.outbound = outbound
+        self.redirects = redirects
+        self.flights: SingleFlight[None] = SingleFlight()
+        self.pieces = limits.pieces
+        self.budget = Budget(limits.bytes_in_flight)
+        self._host_connections = limits.host_connections
+        self._lanes: dict[str, Lanes] = {}
+
+    def lanes(self, host: str) -> Lanes:
+        """The connections that blobs may use to a host."""
+        return self._lanes.setdefault(host, Lanes(self._host_connections))
+
+    async def open(
+        self,
+        source: BlobSource,
+        wanted: Wanted | None,
+        size: int | None,
+        urgency: Urgency,
+        window: int | None = None,
+    ) -> Opened | Answer:
+        """A blob's bytes from where they are wanted, or the answer that there are none.
+
+        Args:
+            source: where they are asked for.
+            wanted: the client's range; None: the whole.
+            size: the whole's length, if a manifest named it.
+            urgency: whether a client waits.
+            window: bytes that may be fetched before anybody reads.
+
+        Raises:
+            UpstreamFailure: no upstream answered.
+        """
+        spread = self.pieces > 1 and source.may_be_far and (size is None or size > FIRST_PIECE)
+        asked = _first_piece(wanted) if spread else wanted
+        answer = await source.ask("GET", asked, urgency)
+        sent = _sent(answer)
+        if sent is None or sent.first != (wanted.first if wanted else 0):
+            return answer
+        last = min(sent.total - 1, wanted.last if wanted and wanted.last else sent.total - 1)
+        source.note(answer, sent.total)
+        begun = Begun(answer.body, min(sent.last, last))
+        whole = Sent(sent.first, last, sent.total)
+        if spread and begun.last < last and source.is_far:
+            body = Pieces(
+                source, sent.first, last, begun, self.pieces, self.budget, urgency, window
+            )
+            return Opened(answer, whole, body)
+        stream = Stream(source, sent.first, last, begun, urgency)
+        return Opened(answer, whole, OneStream(stream, self.budget))
+
+
+class BlobSource:
+    """Where one blob's bytes are asked for, whichever host has them."""
+
+    def __init__(
+        self, blobs: Blobs, registry: Registry, key: BlobKey, url: str, fields: Fields
+    ) -> None:
+        self._blobs = blobs
+        self._registry = registry
+        self._key = key
+        self._url = url
+        self._fields = fields
+        self._etag: str | None = None
+        self._total: int | None = None
+
+    @property
+    def _host(self) -> str:
+        return authority(self._blobs.redirects.get(self._key, "GET") or self._url)
+
+    @property
+    def is_far(self) -> bool:
+        """Whether the host that has the bytes is far away, as far as it is known."""
+        return self._blobs.outbound.is_far(self._host) is True
+
+    @property
+    def may_be_far(self) -> bool:
+        """Whether the host that has the bytes is not known to be near."""
+        return self._blobs.outbound.is_far(self._host) is not False
+
+    def note(self, answer: Answer, total: int) -> None:
+        """Every later answer must be of the same object as this one."""
+        self._etag = answer.get("ETag")
+        self._total = total
+
+    async def open(self, wanted: Wanted, urgency: Urgency) -> Body:
+        """The bytes of a part.
+
+        Raises:
+            UpstreamFailure: they cannot be had, or are another object's.
+        """
+        answer = await self.ask("GET", wanted, urgency)
+        try:
+            return self._checked(answer, wanted)
+        except UpstreamFailure:
+            answer.body.close()
+            raise
+
+    def _checked(self, answer: Answer, wanted: Wanted) -> Body:
+        sent = _sent(answer)
+        if sent is None:
+            raise failure(self._host, f"it answered {answer.status} to a part of a blob")
+        etag = answer.get("ETag")
+        if sent.total != self._total or (etag and self._etag and etag != self._etag):
+            raise failure(self._host, "it has another object there now")
+        if sent.first == wanted.first:
+            return answer.body
+        if sent.first == 0:
+            return Skipping(answer.body, wanted.first)
+        raise failure(self._host, "it sent another part than was asked for")
+
+    async def ask(
+        self, method: str, wanted: Wanted | None, urgency: Urgency = Urgency.ASKED
+    ) -> Answer:
+        """An answer from wherever the bytes are, the redirect remembered or asked for.
+
+        Raises:
+            UpstreamFailure: there is none.
+        """
+        lane = self._blobs.lanes(self._host)
+        await lane.enter(urgency)
+        try:
+            answer = await self._ask(method, wanted)
+        except BaseException:
+            lane.leave()
+            raise
+        return replace(answer, body=Laned(answer.body, lane))
+
+    async def _ask(self, method: str, wanted: Wanted | None) -> Answer:
+        fields = [*self._fields, wanted.field] if wanted else self._fields
+        redirects = self._blobs.redirects
+        for _ in range(2):
+            known = redirects.get(self._key, method)
+            if known is None:
+                direct = await self._locate(method, fields)
+                known = redirects.get(self._key, method)
+                if direct or not known:
+                    return direct or await self._follow(method, self._url, fields)
+            answer = await self._follow(method, known, without_authorization(fields))
+            if answer.status not in _REFUSED:
+                return answer
+            # Too old, whatever it said; the registry knows a better one.
+            redirects.forget(self._key, method)
+            await discard(answer)
+        return await self._follow(method, self._url, fields)
+
+    async def _locate(self, method: str, fields: Fields) -> Answer | None:
+        """Ask the registry where the blob is, once for all who ask now.
+
+        None: the redirect is remembered now, or somebody else got an answer that is none.
+        """
+        direct: list[Answer] = []
+        is_waiting = True
+
+        async def ask() -> None:
+            answer = await self._blobs.outbound.request(method, self._url, fields)
+            location = answer.get("Location")
+            if answer.status in REDIRECTS and location:
+                await discard(answer)
+                target = resolve_target(self._registry, self._url, location)
+                self._blobs.redirects.keep(self._key, method, target)
+            elif is_waiting:
+                direct.append(answer)
+            else:
+                answer.body.close()
+
+        try:
+            await self._blobs.flights.once((self._key, method), ask)
+        except BaseException:
+            is_waiting = False
+            for answer in direct:
+                answer.body.close()
+            raise
+        return direct[0] if direct else None
+
+    async def _follow(self, method: str, url: str, fields: Fields) -> Answer:
+        followed = await follow(self._blobs.outbound, self._registry, method, url, fields)
+        return followed.answer
+
+
+class Laned:
+    """A body that holds its host's lane until it has ended."""
+
+    def __init__(self, body: Body, lane: Lanes) -> None:
+        self._body = body
+        self._lane: Lanes | None = lane
+
+    async def read(self) -> bytes:
+        """The next bytes."""
+        return await self._body.read()
+
+    def close(self) -> None:
+        """End it, and let the next one in."""
+        self._body.close()
+        if self._lane:
+            self._lane.leave()
+            self._lane = None
+
+
+class Skipping:
+    """A body without its first bytes, for an upstream that knows no ranges."""
+
+    def __init__(self, body: Body, count: int) -> None:
+        self._body = body
+        self._left = count
+
+    async def read(self) -> bytes:
+        """The next bytes that count."""
+        while True:
+            chunk = await self._body.read()
+            if not chunk or len(chunk) > self._left:
+                kept, self._left = chunk[self._left :], 0
+                return kept
+            self._left -= len(chunk)
+
+    def close(self) -> None:
+        """End it."""
+        self._body.close()
 
 
 class VerifiedBody:
-    """A body that ends only as the content of its digest, otherwise as a broken transfer."""
+    """A body that ends only as the content of its digest, otherwise as a broken transfer.
+
+    Where an answer has neither length nor chunks, nothing else tells its end from a break.
+    """
 
     def __init__(self, body: Body, digest: str) -> None:
         algorithm, _, self._expected = digest.partition(":")
@@ -41,3 +304,29 @@ class VerifiedBody:
     def close(self) -> None:
         """End the transfer."""
         self._body.close()
+
+
+def verified(answer: Answer, digest: str) -> Body:
+    """An answer's body, which ends cleanly only where it is known to be whole."""
+    is_known = digest.partition(":")[0] in _HASHES
+    if answer.status == 200 and answer.closes_to_end and is_known:
+        return VerifiedBody(answer.body, digest)
+    return answer.body
+
+
+def _first_piece(wanted: Wanted | None) -> Wanted:
+    first = wanted.first if wanted else 0
+    last = first + FIRST_PIECE - 1
+    return Wanted(first, min(last, wanted.last) if wanted and wanted.last is not None else last)
+
+
+def _sent(answer: Answer) -> Sent | None:
+    """Which bytes an answer holds, None where it holds none or does not say."""
+    if answer.status == 200 and answer.length:
+        return Sent(0, answer.length - 1, answer.length)
+    if answer.status != 206:
+        return None
+    try:
+        return parse_sent(answer.get("Content-Range") or "")
+    except ValueError:
+        return None

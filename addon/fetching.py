@@ -1,60 +1,38 @@
-"""What goes upstream for a route, and what comes back as the client's answer."""
+"""What an upstream is asked for a route, and what comes back as the client's answer."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
-
-from addon.blobs import blob_body
-from addon.challenges import bearer
-from addon.errors import CONTENT_TYPE, failure, format_error
-from addon.headers import API_VERSION, Fields, to_client, to_registry, to_token_service
-from addon.learning import LearntRegistry
-from addon.outbound import Answer, Outbound
+from addon.answers import ping, reply_of, welcome
+from addon.asked import Asked
+from addon.errors import CONTENT_TYPE, failure
+from addon.headers import to_client, to_registry, to_token_service
+from addon.lookahead import AheadLimits
+from addon.names import with_official
+from addon.pullblob import BlobPulls
+from addon.pullmanifest import ManifestPulls
+from addon.readers import reader_of
 from addon.redirects import REDIRECTS, follow
-from addon.registry import Registry, authority
+from addon.registry import authority
 from addon.reply import Reply, whole
-from addon.routes import Blob, Ping, RegistryRoute, Token
+from addon.routes import Blob, Manifest, Ping, Referrers, RegistryRoute, Tags, Token
 from addon.scopes import rewrite_scopes
+from addon.tokens import NoToken, Scopes, anonymous_scopes
+from addon.upstream import Upstream
 
 _FORM = "application/x-www-form-urlencoded"
-
-
-async def no_body() -> bytes:
-    """For requests whose body is not read."""
-    return b""
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A client's request in plain values. `body` waits for a form that may still be arriving."""
-
-    method: str
-    fields: Fields
-    realm: str
-    body: Callable[[], Awaitable[bytes]] = field(default=no_body)
-
-    @property
-    def has_credentials(self) -> bool:
-        """Whether the client says who it is."""
-        return any(name.lower() == "authorization" for name, _ in self.fields)
-
-    def get(self, name: str) -> str:
-        """A field's first value, empty where there is none."""
-        wanted = name.lower()
-        return next((v for n, v in self.fields if n.lower() == wanted), "")
 
 
 class Fetcher:
     """Answers from one upstream registry and its token service."""
 
-    def __init__(self, registry: Registry, outbound: Outbound) -> None:
-        self._outbound = outbound
-        self._learnt = LearntRegistry(registry, outbound)
+    def __init__(self, upstream: Upstream, ahead: AheadLimits) -> None:
+        self._upstream = upstream
+        self._blobs = BlobPulls(upstream, ahead)
+        self._manifests = ManifestPulls(upstream, self._blobs.ahead)
 
     def url_for(self, route: RegistryRoute | Token) -> str:
         """The upstream's address for a route, for whoever looks at a flow."""
-        registry = self._learnt.now
+        registry = self._upstream.learnt.now
         if not isinstance(route, Token):
             return registry.url_for(route)
         service = registry.token_service or registry.url
@@ -63,49 +41,97 @@ class Fetcher:
 
     def known(self, route: RegistryRoute | Token, asked: Asked) -> Reply | None:
         """The answer where no upstream is needed for it."""
-        registry = self._learnt.now
-        if isinstance(route, Ping) and not asked.has_credentials and registry.knows_challenge:
-            return ping(registry, asked.realm)
-        return None
+        if not isinstance(route, Ping) or asked.authorization:
+            return None
+        if not self._upstream.limits.challenges_clients:
+            return welcome()
+        registry = self._upstream.learnt.now
+        return ping(registry, asked.realm) if registry.knows_challenge else None
 
     async def fetch(self, route: RegistryRoute | Token, asked: Asked) -> Reply:
         """The answer to a route.
 
         Raises:
-            Refusal: the form is too large.
+            Refusal: the form is too large, or the image is not for everyone.
             UpstreamFailure: the upstream did not answer, or not as it should.
         """
         match route:
             case Token():
                 return await self._token(route, asked)
-            case Ping() if not asked.has_credentials:
-                return ping(await self._learnt.known(), asked.realm)
-            case _:
+            case Ping():
+                return await self._ping(route, asked)
+            case Manifest() | Blob() | Tags() | Referrers():
                 return await self._content(route, asked)
 
-    async def _content(self, route: RegistryRoute, asked: Asked) -> Reply:
-        registry = self._learnt.now
+    def close(self) -> None:
+        """End what runs for nobody."""
+        self._blobs.ahead.close()
+        self._upstream.small_blobs.close()
+
+    async def _ping(self, route: Ping, asked: Asked) -> Reply:
+        registry = await self._upstream.learnt.known()
+        if not asked.authorization:
+            return ping(registry, asked.realm)
+        return await self._forward(route, asked, [])
+
+    async def _content(self, route: Manifest | Blob | Tags | Referrers, asked: Asked) -> Reply:
+        registry = self._upstream.learnt.now
+        name = with_official(route.repository, registry.official)
+        reader = await reader_of(self._upstream, asked, name)
+        if isinstance(reader, Reply):
+            return reader
+        match route:
+            case Manifest():
+                return await self._manifests.answer(route, asked, reader, name)
+            case Blob():
+                return await self._blobs.answer(route, asked, reader, name)
+            case Tags() | Referrers():
+                return await self._forward(route, asked, reader.fields)
+
+    async def _forward(
+        self, route: RegistryRoute, asked: Asked, own: list[tuple[str, str]]
+    ) -> Reply:
+        registry = self._upstream.learnt.now
         url = registry.url_for(route)
         fields = to_registry(asked.fields)
-        answer = await follow(self._outbound, registry, asked.method, url, fields)
-        reply = _reply(answer, url, registry.service, asked.realm)
-        if isinstance(route, Blob) and answer.status in (200, 206):
-            return _blob_reply(reply, answer, route.digest)
-        return reply
+        if not asked.authorization:
+            fields += own
+        followed = await follow(self._upstream.outbound, registry, asked.method, url, fields)
+        return reply_of(followed.answer, url, registry, asked.realm)
 
     async def _token(self, route: Token, asked: Asked) -> Reply:
-        registry = await self._learnt.known()
+        registry = await self._upstream.learnt.known()
         if not registry.token_service:
             raise failure(registry.authority, "it asks for no token, so it has no token service")
+        query = rewrite_scopes(route.query, registry.official)
+        scopes = anonymous_scopes(query, registry.service)
+        is_anonymous = asked.method == "GET" and not asked.authorization and scopes is not None
+        if is_anonymous and scopes is not None and self._upstream.limits.remember:
+            return await self._shared_token(scopes, asked, f"{registry.token_service}?{query}")
+        return await self._own_token(route, asked)
+
+    async def _shared_token(self, scopes: Scopes, asked: Asked, url: str) -> Reply:
+        """A token for everyone; where there is none, what the token service says."""
+        try:
+            token = await self._upstream.tokens.get(scopes)
+        except NoToken as e:
+            service = self._upstream.learnt.now.service
+            fields = to_client(e.reply.fields, base=url, realm=asked.realm, service=service)
+            return whole(e.reply.status, e.reply.content, fields)
+        answer = self._upstream.tokens.answer(token)
+        return whole(200, answer, [("Content-Type", CONTENT_TYPE)])
+
+    async def _own_token(self, route: Token, asked: Asked) -> Reply:
+        """What carries credentials is passed through, and nothing of it is kept."""
+        registry = self._upstream.learnt.now
         url = self.url_for(route)
-        fields = to_token_service(asked.fields)
         body = await asked.body()
         if asked.get("content-type").partition(";")[0].strip().lower() == _FORM:
             body = rewrite_scopes(body.decode("latin-1"), registry.official).encode("latin-1")
-        answer = await self._outbound.request(
+        answer = await self._upstream.outbound.request(
             asked.method,
             url,
-            fields,
+            to_token_service(asked.fields),
             body=body if asked.method == "POST" else None,
             # Credentials go where the registry says: the rules for a redirect hold.
             redirected=registry.is_token_service_learnt,
@@ -113,34 +139,4 @@ class Fetcher:
         if answer.status in REDIRECTS:
             answer.body.close()
             raise failure(authority(url), "the token service redirects, which is not followed")
-        return _reply(answer, url, registry.service, asked.realm)
-
-
-def ping(registry: Registry, realm: str) -> Reply:
-    """The answer to `/v2/` without credentials: the challenge, its realm on the mirror."""
-    if not registry.token_service:
-        return whole(200, b"{}", [("Content-Type", CONTENT_TYPE)])
-    challenge = bearer(realm, registry.service).format()
-    fields = [("Content-Type", CONTENT_TYPE), ("WWW-Authenticate", challenge)]
-    return whole(401, format_error("UNAUTHORIZED", "authentication required"), fields)
-
-
-def with_api_version(reply: Reply) -> Reply:
-    """A reply under `/v2/`, which says that this is a registry."""
-    kept = [f for f in reply.fields if f[0].lower() != API_VERSION[0].lower()]
-    return replace(reply, fields=[*kept, API_VERSION])
-
-
-def _blob_reply(reply: Reply, answer: Answer, digest: str) -> Reply:
-    """A CDN knows nothing of digests, so the mirror says which blob this is."""
-    kept = [f for f in reply.fields if f[0].lower() != "docker-content-digest"]
-    fields = [*kept, ("Docker-Content-Digest", digest)]
-    return replace(reply, fields=fields, body=blob_body(answer, digest))
-
-
-def _reply(answer: Answer, base: str, service: str, realm: str) -> Reply:
-    if not 200 <= answer.status <= 599:
-        answer.body.close()
-        raise failure(authority(base), f"it answered with status {answer.status}")
-    fields = to_client(answer.fields, base=base, realm=realm, service=service)
-    return Reply(answer.status, fields, answer.length, answer.body)
+        return reply_of(answer, url, registry, asked.realm)

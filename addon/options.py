@@ -10,23 +10,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from addon.bounds import BOUNDS, Bounds, parse_bounds
 from addon.names import parse_repository
 from addon.networks import Networks, parse_networks
+from addon.option import Option
 from addon.outbound import OutboundSettings
 from addon.realm import parse_public_url
 from addon.registry import Registry, parse_registry
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Option:
-    """One option as mitmproxy is told of it."""
-
-    name: str
-    type: type
-    default: str | int | bool
-    help: str
 
 
 OPTIONS = (
@@ -95,11 +87,13 @@ OPTIONS = (
         "Seconds for a connection to an upstream, its TLS handshake included.",
     ),
     Option(
-        "docxy_answer_timeout",
+        "docxy_stall_timeout",
         int,
-        60,
-        "Seconds without a byte from an upstream after which it counts as failed.",
+        30,
+        "Seconds without a byte from an upstream after which it counts as failed, and is asked"
+        " again where that may help.",
     ),
+    *BOUNDS,
 )
 
 
@@ -109,6 +103,7 @@ class Settings:
 
     registry: Registry
     outbound: OutboundSettings
+    bounds: Bounds
     public_url: str = ""
     behind_proxy: Networks = field(default_factory=Networks)
     acme_webroot: Path | None = None
@@ -132,6 +127,7 @@ def parse_settings(values: Mapping[str, Any]) -> Settings:
             _parsed(values, "docxy_official", _parse_official),
         ),
         outbound=_outbound(values),
+        bounds=parse_bounds(values),
         public_url=public_url,
         behind_proxy=behind_proxy,
         acme_webroot=_parsed(values, "docxy_acme_webroot", _parse_folder),
@@ -173,7 +169,7 @@ def _outbound(values: Mapping[str, Any]) -> OutboundSettings:
         insecure=values["ssl_insecure"],
         redirect_private=_parsed(values, "docxy_redirect_private", parse_networks),
         connect_timeout=_parsed(values, "docxy_connect_timeout", _parse_seconds),
-        answer_timeout=_parsed(values, "docxy_answer_timeout", _parse_seconds),
+        stall_timeout=_parsed(values, "docxy_stall_timeout", _parse_seconds),
     )
 
 

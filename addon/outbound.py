@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +19,7 @@ from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import certifi
+from cachetools import LRUCache
 from yarl import URL
 
 from addon.errors import UpstreamFailure, failure
@@ -25,14 +27,24 @@ from addon.headers import Fields
 from addon.networks import Networks, may_redirect_to, parse_address
 from addon.registry import authority
 from addon.reply import Body, BrokenTransfer
+from addon.retrying import tried
 
-# What is read ahead of a slow client, for each transfer; aiohttp holds up to twice as much. More gave
-# no less CPU for a GiB (32 to 512 KiB measured).
+# What is read ahead of a slow client, for each transfer; aiohttp holds up to twice as much. More
+# gave no less CPU for a GiB (32 to 512 KiB measured).
 READ_BUFFER = 64 * 1024
+# Bytes of an unwanted body that are cheaper to read than a new connection is to make.
+MAX_DISCARDED = 64 * 1024
 # Connections in all; more requests wait for one.
 MAX_CONNECTIONS = 512
 # Seconds that an idle connection is kept; Hub's own limit is near.
 KEEP_ALIVE = 60.0
+
+
+# Hosts whose distance is remembered.
+MAX_HOSTS = 256
+# A connection that was set up faster than this, TLS included, leads to a host that is near: two
+# round trips and some CPU.
+NEAR_SECONDS = 0.025
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +56,7 @@ class OutboundSettings:
     insecure: bool = False
     redirect_private: Networks = field(default_factory=Networks)
     connect_timeout: float = 10.0
-    answer_timeout: float = 60.0
+    stall_timeout: float = 30.0
 
 
 class AddressRefused(OSError):
@@ -72,16 +84,27 @@ class Answer:
         return [v for n, v in self.fields if n.lower() == wanted]
 
 
+@dataclass(frozen=True, slots=True)
+class WholeAnswer:
+    """A small answer that was read to its end."""
+
+    status: int
+    fields: Fields
+    content: bytes
+
+
 class Outbound:
     """The pooled client. Made inside a running event loop; `close` ends all connections."""
 
     def __init__(self, settings: OutboundSettings) -> None:
         self._settings = settings
+        # The fastest connection to each host: what came on top of it was chance.
+        self._setup_seconds: LRUCache[str, float] = LRUCache(MAX_HOSTS)
         tls = _tls_context(settings)
         # Two pools, because a connection that the owner's word opened must not carry a redirect
         # to a private address, and the other way round.
-        self._named = _session(settings, tls, socket_factory=None)
-        self._redirected = _session(settings, tls, socket_factory=self._public_socket)
+        self._named = _session(settings, tls, None, self._setup_trace())
+        self._redirected = _session(settings, tls, self._public_socket, self._setup_trace())
 
     async def request(
         self,
@@ -104,9 +127,20 @@ class Outbound:
         Raises:
             UpstreamFailure: no answer came; it names host and cause.
         """
-        proxy = _proxy_for(url)
         if redirected:
             self._check_literal(url)
+
+        async def ask() -> Answer:
+            return await self._request(method, url, fields, body, redirected)
+
+        if method not in ("GET", "HEAD"):
+            return await ask()
+        return await tried(ask, may_pass=_may_pass, asks_to_wait=_asks_to_wait, drop=discard)
+
+    async def _request(
+        self, method: str, url: str, fields: Fields, body: bytes | None, redirected: bool
+    ) -> Answer:
+        proxy = _proxy_for(url)
         # Through a proxy the socket leads to the proxy, which may well be a private address.
         session = self._redirected if redirected and not proxy else self._named
         host = authority(url)
@@ -119,15 +153,36 @@ class Outbound:
                 proxy=proxy,
                 allow_redirects=False,
                 read_bufsize=READ_BUFFER,
+                trace_request_ctx=host,
             )
         except (aiohttp.ClientError, OSError, ValueError) as e:
             raise _explain(host, e) from e
         return _answer(response, host)
 
+    def is_far(self, host: str) -> bool | None:
+        """Whether several connections to a host carry more than one; None: not known yet."""
+        took = self._setup_seconds.get(host)
+        return None if took is None else took > NEAR_SECONDS
+
     async def close(self) -> None:
         """End all connections."""
         await self._named.close()
         await self._redirected.close()
+
+    def _setup_trace(self) -> aiohttp.TraceConfig:
+        """Note how long connections take, which tells a long line from a short one."""
+        trace = aiohttp.TraceConfig()
+
+        async def begin(_session: object, context: Any, _params: object) -> None:
+            context.began = time.monotonic()
+
+        async def end(_session: object, context: Any, _params: object) -> None:
+            host, took = context.trace_request_ctx, time.monotonic() - context.began
+            self._setup_seconds[host] = min(took, self._setup_seconds.get(host, took))
+
+        trace.on_connection_create_start.append(begin)
+        trace.on_connection_create_end.append(end)
+        return trace
 
     def _public_socket(self, info: Any) -> socket.socket:
         family, kind, protocol, _, address = info
@@ -154,10 +209,57 @@ class Outbound:
         )
 
 
+def _may_pass(error: BaseException) -> bool:
+    """Refused, reset or closed before an answer: the next connection may fare better."""
+    cause = error.__cause__
+    if isinstance(cause, aiohttp.ClientSSLError | aiohttp.ClientConnectorDNSError):
+        return False
+    if isinstance(cause, aiohttp.ClientConnectorError):
+        return isinstance(cause.os_error, ConnectionError)
+    return isinstance(cause, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError)
+
+
+def _asks_to_wait(answer: Answer) -> str | None:
+    if answer.status not in (502, 503, 504):
+        return None
+    return answer.get("Retry-After") or ""
+
+
+async def discard(answer: Answer) -> None:
+    """Read a small body that nobody wants, so that its connection can be used again."""
+    try:
+        left = MAX_DISCARDED
+        while left > 0 and (chunk := await answer.body.read()):
+            left -= len(chunk)
+    except OSError:
+        pass
+    answer.body.close()
+
+
+async def read_whole(answer: Answer, at_most: int) -> WholeAnswer:
+    """A small answer's body.
+
+    Raises:
+        BrokenTransfer: it is larger than that, or broke off.
+    """
+    pieces: list[bytes] = []
+    left = at_most
+    try:
+        while chunk := await answer.body.read():
+            left -= len(chunk)
+            if left < 0:
+                raise BrokenTransfer(f"an answer is larger than {at_most} bytes")
+            pieces.append(chunk)
+    finally:
+        answer.body.close()
+    return WholeAnswer(answer.status, answer.fields, b"".join(pieces))
+
+
 def _session(
     settings: OutboundSettings,
     tls: ssl.SSLContext,
     socket_factory: Callable[[Any], socket.socket] | None,
+    trace: aiohttp.TraceConfig,
 ) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(
@@ -166,6 +268,7 @@ def _session(
             keepalive_timeout=KEEP_ALIVE,
             socket_factory=socket_factory,
         ),
+        trace_configs=[trace],
         cookie_jar=aiohttp.DummyCookieJar(),
         trust_env=False,
         auto_decompress=False,
@@ -173,7 +276,7 @@ def _session(
         timeout=aiohttp.ClientTimeout(
             total=None,
             sock_connect=settings.connect_timeout,
-            sock_read=settings.answer_timeout,
+            sock_read=settings.stall_timeout,
         ),
     )
 

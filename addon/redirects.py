@@ -7,43 +7,104 @@ for byte and which refuses a request that also carries `Authorization`.
 from __future__ import annotations
 
 import re
-from urllib.parse import urljoin, urlsplit
+import time
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from urllib.parse import parse_qsl, urljoin, urlsplit
+
+from cachetools import LRUCache
 
 from addon.errors import UpstreamFailure, failure
 from addon.headers import Fields, without_authorization
-from addon.outbound import Answer, Outbound
+from addon.outbound import Answer, Outbound, discard
 from addon.registry import Registry, authority, same_origin
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 MAX_REDIRECTS = 5
+# Seconds before its end that an address is asked for anew, and that one without an end is kept.
+MARGIN = 30.0
+UNKNOWN_LIFETIME = 60.0
 
 _URL_CHARACTERS = re.compile(r"[!-~]+")
 
 
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """The answer at the end of the redirects, and the address that gave it."""
+
+    answer: Answer
+    url: str
+
+
 async def follow(
     outbound: Outbound, registry: Registry, method: str, url: str, fields: Fields
-) -> Answer:
-    """Ask a registry and follow its redirects to the answer that is none.
+) -> Followed:
+    """Ask an address and follow its redirects to the answer that is none.
 
     Raises:
         UpstreamFailure: an upstream failed, or a redirect leads where none may.
     """
-    answer = await outbound.request(method, url, fields)
-    for _ in range(MAX_REDIRECTS):
+    for _ in range(MAX_REDIRECTS + 1):
+        is_registry = same_origin(url, registry.url)
+        if not is_registry:
+            # For good: who is redirected back to the registry has been elsewhere.
+            fields = without_authorization(fields)
+        answer = await outbound.request(method, url, fields, redirected=not is_registry)
         location = answer.get("Location")
         if answer.status not in REDIRECTS or not location:
-            return answer
-        answer.body.close()
-        target = resolve_target(registry, url, location)
-        if not same_origin(target, registry.url):
-            fields = without_authorization(fields)
-        url = target
-        redirected = not same_origin(url, registry.url)
-        answer = await outbound.request(method, url, fields, redirected=redirected)
-    if answer.status not in REDIRECTS:
-        return answer
-    answer.body.close()
+            return Followed(answer, url)
+        await discard(answer)
+        url = resolve_target(registry, url, location)
     raise failure(authority(url), f"more than {MAX_REDIRECTS} redirects")
+
+
+class Redirects:
+    """Where blobs are, as long as the presigned addresses hold; kept by method."""
+
+    def __init__(self, entries: int, now: Callable[[], float] = time.time) -> None:
+        """Keep at most so many; `now` is the wall clock, which the addresses speak of."""
+        self._kept: LRUCache[tuple[Hashable, str], tuple[str, float]] = LRUCache(entries)
+        self._now = now
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def get(self, key: Hashable, method: str) -> str | None:
+        """The address, if one holds."""
+        kept = self._kept.get((key, method))
+        if kept is None or kept[1] <= self._now():
+            return None
+        return kept[0]
+
+    def keep(self, key: Hashable, method: str, url: str) -> None:
+        """Note where a blob is."""
+        self._kept[key, method] = (url, expires_at(url, self._now()))
+
+    def forget(self, key: Hashable, method: str) -> None:
+        """It does not hold."""
+        self._kept.pop((key, method), None)
+
+    def drop(self, is_meant: Callable[[Hashable], bool]) -> None:
+        """Forget all whose key is meant."""
+        for kept in [kept for kept in self._kept if is_meant(kept[0])]:
+            del self._kept[kept]
+
+
+def expires_at(url: str, now: float) -> float:
+    """Until when a presigned address may be used again, in seconds since 1970.
+
+    CloudFront says `Expires=<seconds since 1970>`, S3 and its kin `X-Amz-Date` and
+    `X-Amz-Expires=<seconds>`; of any other address nothing is known.
+    """
+    query = dict(parse_qsl(urlsplit(url).query))
+    try:
+        if "Expires" in query:
+            return float(query["Expires"]) - MARGIN
+        signed = datetime.strptime(query["X-Amz-Date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+        return signed.timestamp() + float(query["X-Amz-Expires"]) - MARGIN
+    except (KeyError, ValueError):
+        return now + UNKNOWN_LIFETIME
 
 
 def resolve_target(registry: Registry, url: str, location: str) -> str:

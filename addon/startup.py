@@ -20,6 +20,7 @@ from addon.options import OPTIONS, Settings, parse_settings
 from addon.outbound import Outbound, OutboundSettings
 from addon.realm import Entrance
 from addon.tls import Certificates
+from addon.upstream import Upstream
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +47,7 @@ class Startup:
         self._settings: Settings | None = None
         # The pools for the settings before may still carry transfers: they end with the mirror.
         self._outbounds: dict[OutboundSettings, Outbound] = {}
+        self._fetchers: list[Fetcher] = []
         self._is_running = False
 
     def load(self, loader: Loader) -> None:
@@ -84,6 +86,8 @@ class Startup:
         """End all connections."""
         self._flows.inner.uninstall()
         logging.getLogger(_CHATTER).setLevel(logging.NOTSET)
+        for fetcher in self._fetchers:
+            fetcher.close()
         for outbound in self._outbounds.values():
             await outbound.close()
 
@@ -92,7 +96,10 @@ class Startup:
         if outbound is None:
             outbound = self._outbounds[settings.outbound] = Outbound(settings.outbound)
         self._settings = settings
-        fetcher = Fetcher(settings.registry, outbound)
+        bounds = settings.bounds
+        upstream = Upstream(settings.registry, outbound, bounds.memory, bounds.blobs)
+        fetcher = Fetcher(upstream, bounds.ahead)
+        self._fetchers.append(fetcher)
         self._flows.answering = Answering(settings, self._certificates, fetcher)
 
 

@@ -1,0 +1,42 @@
+"""A client's request for an upstream, in plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from addon.headers import Fields
+
+
+async def no_body() -> bytes:
+    """For requests whose body is not read."""
+    return b""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a client asks. `body` waits for a form that may still be arriving."""
+
+    method: str
+    fields: Fields
+    realm: str
+    client: str = ""
+    body: Callable[[], Awaitable[bytes]] = field(default=no_body)
+
+    @property
+    def authorization(self) -> str:
+        """The credentials, empty where there are none."""
+        return self.get("authorization")
+
+    def get(self, name: str) -> str:
+        """A field's first value, empty where there is none."""
+        return next(iter(self.get_all(name)), "")
+
+    def get_all(self, name: str) -> list[str]:
+        """All values of a field."""
+        wanted = name.lower()
+        return [v for n, v in self.fields if n.lower() == wanted]
+
+    def has(self, *names: str) -> bool:
+        """Whether there is any of these fields."""
+        return any(n.lower() in names for n, _ in self.fields)

@@ -1,0 +1,231 @@
+"""A blob for a client: from memory, from what was begun ahead, or from where its bytes are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from addon.answers import reply_of, with_field
+from addon.asked import Asked
+from addon.blobs import BlobKey, BlobSource, Opened, verified
+from addon.descriptors import Descriptor
+from addon.errors import MirrorError, failure
+from addon.headers import Fields, to_client, to_registry
+from addon.inflight import Urgency
+from addon.lookahead import Ahead, AheadLimits, Begun
+from addon.outbound import Answer
+from addon.ranges import Sent, Wanted, parse_wanted
+from addon.readers import not_for_everyone
+from addon.redirects import follow
+from addon.registry import Registry
+from addon.reply import Body, Reply
+from addon.routes import Blob
+from addon.sharing import Reader
+from addon.smallblobs import SmallBlob, SmallBlobBody
+from addon.transfer import FIRST_PIECE
+from addon.upstream import Upstream
+
+_CONDITIONS = (
+    "if-match",
+    "if-modified-since",
+    "if-none-match",
+    "if-range",
+    "if-unmodified-since",
+)
+_DENIED = (401, 403, 404)
+_NOT_OF_THE_WHOLE = frozenset({"content-length", "content-range"})
+
+
+class BlobPulls:
+    """Blobs of one upstream."""
+
+    def __init__(self, upstream: Upstream, limits: AheadLimits) -> None:
+        self._upstream = upstream
+        self._window = max(FIRST_PIECE, limits.bytes // limits.transfers)
+        self.ahead = Ahead(self._begin, limits)
+
+    async def answer(self, route: Blob, asked: Asked, reader: Reader, name: str) -> Reply:
+        """The blob under an upstream's name, or what the registry says instead.
+
+        Raises:
+            UpstreamFailure: no upstream answered.
+        """
+        self.ahead.watchers.claimed(asked.client)
+        key = (reader.audience, name, route.digest)
+        if not self._upstream.access.holds(reader.audience, name):
+            # The registry is asked whether this reader may still have it.
+            for method in ("GET", "HEAD"):
+                self._upstream.blobs.redirects.forget(BlobKey(*key), method)
+        wanted = parse_wanted(asked.get("range"))
+        is_whole_or_part = not asked.get("range") or wanted is not None
+        pull = _Pull(route, asked, reader, key, wanted)
+        if asked.method != "GET" or asked.has(*_CONDITIONS) or not is_whole_or_part:
+            return await self._forward(pull)
+        return await self._from_memory(pull) or await self._fetch(pull)
+
+    async def _from_memory(self, pull: _Pull) -> Reply | None:
+        """What is here already, or on its way."""
+        if not self._upstream.access.holds(pull.reader.audience, pull.name):
+            return None
+        blob = self._upstream.small_blobs.get(pull.key)
+        if blob:
+            return await self._small(blob, pull)
+        begun = await self.ahead.claim(pull.key)
+        if not isinstance(begun, BegunBlob):
+            return None
+        if not pull.is_whole:
+            begun.close()
+            return None
+        begun.opened.body.claim()
+        return self._reply(begun.opened, pull)
+
+    async def _fetch(self, pull: _Pull) -> Reply:
+        size = self._upstream.sizes.get(pull.key)
+        if size is not None and self._upstream.small_blobs.takes(pull.route.digest, size):
+            reply = await self._small(self._begin_small(pull.reader, pull.key, size), pull)
+            if reply:
+                return reply
+        source = self._source(pull.reader, pull.key, pull.asked)
+        opened = await self._upstream.blobs.open(source, pull.wanted, size, Urgency.ASKED)
+        if isinstance(opened, Answer):
+            return self._passed(opened, pull)
+        self._upstream.access.grant(pull.reader.audience, pull.name)
+        return self._reply(opened, pull)
+
+    async def _small(self, blob: SmallBlob, pull: _Pull) -> Reply | None:
+        """A small blob, or None where the registry's own answer is wanted."""
+        first = pull.wanted.first if pull.wanted else 0
+        if first >= blob.size:
+            return None
+        try:
+            await blob.head()
+        except (MirrorError, OSError):
+            return None
+        last = blob.size - 1
+        if pull.wanted and pull.wanted.last is not None:
+            last = min(last, pull.wanted.last)
+        body = SmallBlobBody(blob, first, last)
+        return self._with_fields(pull, blob.fields, Sent(first, last, blob.size), body)
+
+    async def _forward(self, pull: _Pull) -> Reply:
+        """What is neither the whole nor a simple part, as the registry and the CDN answer it."""
+        registry = self._upstream.learnt.now
+        fields = [*_without_authorization(pull.asked), *pull.reader.fields]
+        if pull.asked.method == "HEAD":
+            source = BlobSource(
+                self._upstream.blobs, registry, BlobKey(*pull.key), pull.url(registry), fields
+            )
+            return self._passed(await source.ask("HEAD", None), pull)
+        followed = await follow(
+            self._upstream.outbound, registry, pull.asked.method, pull.url(registry), fields
+        )
+        return self._passed(followed.answer, pull)
+
+    def _passed(self, answer: Answer, pull: _Pull) -> Reply:
+        audience, name = pull.reader.audience, pull.name
+        if answer.status in _DENIED:
+            self._upstream.revoke(audience, name)
+            self.ahead.drop(audience, name)
+        elif answer.status < 400:
+            self._upstream.access.grant(audience, name)
+        if answer.status == 401 and not pull.asked.authorization:
+            answer.body.close()
+            raise not_for_everyone(name)
+        registry = self._upstream.learnt.now
+        reply = reply_of(answer, pull.url(registry), registry, pull.asked.realm)
+        if answer.status not in (200, 206):
+            return reply
+        fields = with_field(reply.fields, ("Docker-Content-Digest", pull.route.digest))
+        return replace(reply, fields=fields, body=verified(answer, pull.route.digest))
+
+    def _reply(self, opened: Opened, pull: _Pull) -> Reply:
+        return self._with_fields(pull, opened.answer.fields, opened.sent, opened.body)
+
+    def _with_fields(self, pull: _Pull, fields: Fields, sent: Sent, body: Body) -> Reply:
+        """A blob's bytes with the fields that fit what the client asked for."""
+        registry = self._upstream.learnt.now
+        kept = to_client(
+            [(n, v) for n, v in fields if n.lower() not in _NOT_OF_THE_WHOLE],
+            base=pull.url(registry),
+            realm=pull.asked.realm,
+            service=registry.service,
+        )
+        given = with_field(kept, ("Docker-Content-Digest", pull.route.digest))
+        length = sent.last - sent.first + 1
+        if pull.wanted is None:
+            return Reply(200, given, length, body)
+        return Reply(206, [*given, ("Content-Range", sent.value)], length, body)
+
+    def _source(self, reader: Reader, key: tuple[str, str, str], asked: Asked | None) -> BlobSource:
+        registry = self._upstream.learnt.now
+        fields = _without_authorization(asked) if asked else to_registry([])
+        url = f"{registry.url}/v2/{key[1]}/blobs/{key[2]}"
+        own = [(n, v) for n, v in fields if n.lower() != "range"]
+        return BlobSource(
+            self._upstream.blobs, registry, BlobKey(*key), url, [*own, *reader.fields]
+        )
+
+    def _begin_small(self, reader: Reader, key: tuple[str, str, str], size: int) -> SmallBlob:
+        async def open_body() -> tuple[Fields, Body]:
+            source = self._source(reader, key, None)
+            opened = await self._upstream.blobs.open(source, None, size, Urgency.ASKED)
+            if isinstance(opened, Answer):
+                opened.body.close()
+                host = self._upstream.learnt.now.authority
+                raise failure(host, f"it answered {opened.status} to a blob")
+            self._upstream.access.grant(reader.audience, key[1])
+            return opened.answer.fields, opened.body
+
+        return self._upstream.small_blobs.begin(key, size, open_body)
+
+    async def _begin(self, reader: Reader, name: str, blob: Descriptor) -> Begun | None:
+        """Begin a blob that nobody has asked for yet."""
+        key = (reader.audience, name, blob.digest)
+        if self._upstream.small_blobs.takes(blob.digest, blob.size):
+            self._begin_small(reader, key, blob.size)
+            return None
+        source = self._source(reader, key, None)
+        opened = await self._upstream.blobs.open(
+            source, None, blob.size, Urgency.AHEAD, self._window
+        )
+        if isinstance(opened, Answer):
+            opened.body.close()
+            return None
+        self._upstream.access.grant(reader.audience, name)
+        return BegunBlob(opened)
+
+
+@dataclass(frozen=True, slots=True)
+class BegunBlob:
+    """A transfer that waits for its client."""
+
+    opened: Opened
+
+    def close(self) -> None:
+        """Nobody came."""
+        self.opened.body.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Pull:
+    """One client's request for a blob."""
+
+    route: Blob
+    asked: Asked
+    reader: Reader
+    key: tuple[str, str, str]
+    wanted: Wanted | None
+
+    @property
+    def name(self) -> str:
+        return self.key[1]
+
+    @property
+    def is_whole(self) -> bool:
+        return self.wanted is None or self.wanted == Wanted()
+
+    def url(self, registry: Registry) -> str:
+        return registry.url_for(self.route)
+
+
+def _without_authorization(asked: Asked) -> list[tuple[str, str]]:
+    return [(n, v) for n, v in to_registry(asked.fields) if n.lower() != "authorization"]

@@ -1,0 +1,300 @@
+"""A blob's bytes on their way, in one stream or in pieces, whole whatever happens on the way.
+
+A long or lossy line limits each connection, not their sum: slow start gives a connection some ten
+packets in its first round trip, and a loss halves what it carries. So a blob comes in pieces by
+`Range`, several side by side, and is given on in order. Pieces start small, so that the first
+bytes are soon here, and grow, so that a large blob costs few requests. Wherever a stream or a
+piece breaks off, it goes on at the byte that it had reached.
+
+A slow client holds little: the pieces on their way lie within a window, which grows only while
+the client waits for bytes, and which is a fair part of a budget for the whole mirror.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from addon.errors import MirrorError
+from addon.inflight import Budget, Urgency
+from addon.ranges import Wanted
+from addon.reply import Body, BrokenTransfer
+
+logger = logging.getLogger(__name__)
+
+KIB = 1024
+FIRST_PIECE = 256 * KIB
+LARGEST_PIECE = 2048 * KIB
+LARGEST_WINDOW = 32 * 1024 * KIB
+# Seconds without a byte of the piece that the client waits for, after which it is asked again on
+# another connection; a lost packet's retransmission takes less.
+LAG = 3.0
+# Failures in a row, without a byte between them, after which a transfer is given up.
+MAX_FAILURES = 6
+FIRST_PAUSE = 0.1
+LONGEST_PAUSE = 5.0
+
+
+class Source(Protocol):
+    """Where a blob's bytes are asked for."""
+
+    async def open(self, wanted: Wanted, urgency: Urgency) -> Body:
+        """The bytes from `wanted.first` on, to be read to `wanted.last` at most.
+
+        Raises:
+            MirrorError: they cannot be had, or are not of the same object.
+        """
+
+
+class Failures:
+    """Failures in a row, and the growing pause after each."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def forget(self) -> None:
+        """A byte came: it goes on."""
+        self._count = 0
+
+    async def note(self, error: Exception) -> None:
+        """Wait before the next try.
+
+        Raises:
+            BrokenTransfer: there were too many.
+        """
+        self._count += 1
+        if self._count > MAX_FAILURES:
+            raise BrokenTransfer(f"given up after {MAX_FAILURES} tries: {error}") from error
+        if self._count > 1:
+            await asyncio.sleep(min(FIRST_PAUSE * 2 ** (self._count - 2), LONGEST_PAUSE))
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A body that is open already, and the last byte that it holds."""
+
+    body: Body
+    last: int
+
+
+class Stream:
+    """One stream from a byte to a byte, which goes on where it broke off."""
+
+    def __init__(
+        self, source: Source, first: int, last: int, begun: Begun | None, urgency: Urgency
+    ) -> None:
+        self.at = first
+        self.urgency = urgency
+        self._last = last
+        self._source = source
+        self._begun = begun
+        self._failures = Failures()
+
+    async def read(self) -> bytes:
+        """The next bytes, `b""` after the last.
+
+        Raises:
+            BrokenTransfer: they could not be had in the end.
+        """
+        while self.at <= self._last:
+            try:
+                chunk = await self._read()
+            except (OSError, MirrorError) as e:
+                self.close()
+                logger.info("A blob goes on at byte %d: %s", self.at, e)
+                await self._failures.note(e)
+                continue
+            self._failures.forget()
+            self._advance(len(chunk))
+            return chunk
+        return b""
+
+    async def _read(self) -> bytes:
+        if self._begun is None:
+            body = await self._source.open(Wanted(self.at, self._last), self.urgency)
+            self._begun = Begun(body, self._last)
+        chunk = await self._begun.body.read()
+        if not chunk:
+            raise BrokenTransfer("the body ended too early")
+        return chunk[: self._begun.last + 1 - self.at]
+
+    def _advance(self, length: int) -> None:
+        self.at += length
+        if self._begun and self.at > self._begun.last:
+            self.close()
+
+    def interrupt(self) -> None:
+        """Break the connection off; whoever reads goes on over another one."""
+        if self._begun:
+            self._begun.body.close()
+
+    def close(self) -> None:
+        """End the connection, or give it back where it is read to its end."""
+        if self._begun:
+            self._begun.body.close()
+            self._begun = None
+
+
+class Piece:
+    """A part that is fetched beside others: what has come of it waits for its turn."""
+
+    def __init__(self, stream: Stream, wake: Callable[[], None]) -> None:
+        self.stream = stream
+        self.chunks: deque[bytes] = deque()
+        self.is_done = False
+        self.error: OSError | None = None
+        self._wake = wake
+        self._task = asyncio.get_running_loop().create_task(self._fetch())
+
+    async def _fetch(self) -> None:
+        try:
+            while chunk := await self.stream.read():
+                self.chunks.append(chunk)
+                self._wake()
+        except OSError as e:
+            self.error = e
+        finally:
+            self.stream.close()
+            self.is_done = True
+            self._wake()
+
+    def close(self) -> None:
+        """End it."""
+        self._task.cancel()
+        self.stream.close()
+        self.chunks.clear()
+
+
+class Pieces:
+    """A blob from a byte to a byte, in pieces side by side, given on in order."""
+
+    def __init__(
+        self,
+        source: Source,
+        first: int,
+        last: int,
+        begun: Begun,
+        side_by_side: int,
+        budget: Budget,
+        urgency: Urgency,
+        window: int | None = None,
+    ) -> None:
+        """Begin; `window` bytes may be here before anybody reads (None: a piece for each lane)."""
+        self._source = source
+        self._last = last
+        self._side_by_side = side_by_side
+        self._budget = budget
+        self._urgency = urgency
+        self._changed = asyncio.Event()
+        self._pieces: deque[Piece] = deque()
+        self._next = first
+        self._given = first
+        self._started = 0
+        self._window = window or side_by_side * FIRST_PIECE
+        self._is_open = True
+        budget.enter()
+        self._start(begun.last + 1 - first, begun)
+        self._fill()
+
+    async def read(self) -> bytes:
+        """The next bytes in order, `b""` after the last.
+
+        Raises:
+            OSError: a piece could not be had in the end.
+        """
+        while self._pieces:
+            piece = self._pieces[0]
+            if piece.chunks:
+                chunk = piece.chunks.popleft()
+                self._given += len(chunk)
+                self._fill()
+                return chunk
+            if piece.error:
+                raise piece.error
+            if piece.is_done:
+                self._pieces.popleft()
+                self._fill()
+                continue
+            await self._wait(piece)
+        self.close()
+        return b""
+
+    def claim(self) -> None:
+        """A client waits for it now."""
+        self._urgency = Urgency.ASKED
+        for piece in self._pieces:
+            piece.stream.urgency = Urgency.ASKED
+        self._fill()
+
+    def close(self) -> None:
+        """End all pieces."""
+        if not self._is_open:
+            return
+        self._is_open = False
+        self._budget.leave()
+        for piece in self._pieces:
+            piece.close()
+        self._pieces.clear()
+
+    async def _wait(self, piece: Piece) -> None:
+        # The client is faster than the line: more may be on its way.
+        self._window = min(self._window * 2, LARGEST_WINDOW)
+        self._fill()
+        self._changed.clear()
+        at = piece.stream.at
+        try:
+            async with asyncio.timeout(LAG):
+                await self._changed.wait()
+        except TimeoutError:
+            if piece.stream.at == at and not piece.is_done:
+                logger.info("A piece lags at byte %d and is asked for again", at)
+                piece.stream.interrupt()
+
+    def _fill(self) -> None:
+        """Begin what the window has room for."""
+        while self._is_open and self._next <= self._last and len(self._pieces) < self._side_by_side:
+            length = min(self._piece_length(), self._last + 1 - self._next)
+            window = self._budget.share(self._window, FIRST_PIECE)
+            if self._pieces and self._next + length - self._given > window:
+                return
+            self._start(length)
+
+    def _piece_length(self) -> int:
+        rounds = self._started // self._side_by_side
+        return int(min(FIRST_PIECE << min(rounds, 10), LARGEST_PIECE))
+
+    def _start(self, length: int, begun: Begun | None = None) -> None:
+        last = self._next + length - 1
+        stream = Stream(self._source, self._next, last, begun, self._urgency)
+        self._pieces.append(Piece(stream, self._changed.set))
+        self._next += length
+        self._started += 1
+
+
+class OneStream:
+    """A blob in one stream, counted in the budget as every transfer is."""
+
+    def __init__(self, stream: Stream, budget: Budget) -> None:
+        self._stream = stream
+        self._budget = budget
+        self._is_open = True
+        budget.enter()
+
+    async def read(self) -> bytes:
+        """The next bytes."""
+        return await self._stream.read()
+
+    def claim(self) -> None:
+        """A client waits for it now."""
+        self._stream.urgency = Urgency.ASKED
+
+    def close(self) -> None:
+        """End it."""
+        self._stream.close()
+        if self._is_open:
+            self._is_open = False
+            self._budget.leave()
