@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -15,7 +16,7 @@ from addon.redirects import REDIRECTS, Redirects, follow, resolve_target
 from addon.registry import Registry, authority
 from addon.reply import Body, BrokenTransfer
 from addon.singleflight import SingleFlight
-from addon.transfer import FIRST_PIECE, Begun, OneStream, Pieces, Stream
+from addon.transfer import FIRST_PIECE, Begun, NoParts, OneStream, Pieces, Stream
 
 _HASHES = {"sha256": hashlib.sha256, "sha512": hashlib.sha512}
 # What a CDN says of an address that it takes no longer.
@@ -95,6 +96,10 @@ class Blobs:
             UpstreamFailure: no upstream answered.
         """
         spread = self.pieces > 1 and source.may_be_far and (size is None or size > FIRST_PIECE)
+        if spread and source.is_far and size is not None:
+            found = await self._open_at_once(source, wanted, size, urgency, window)
+            if found:
+                return found
         asked = _first_piece(wanted) if spread else wanted
         answer = await source.ask("GET", asked, urgency)
         sent = _sent(answer)
@@ -112,6 +117,37 @@ class Blobs:
         stream = Stream(source, sent.first, last, begun, urgency)
         return Opened(answer, whole, OneStream(stream, self.budget))
 
+    async def _open_at_once(
+        self,
+        source: BlobSource,
+        wanted: Wanted | None,
+        size: int,
+        urgency: Urgency,
+        window: int | None,
+    ) -> Opened | Answer | None:
+        """All pieces of a blob at once, since its size is known; None: it has not these bytes."""
+        first = wanted.first if wanted else 0
+        last = min(size - 1, wanted.last if wanted and wanted.last is not None else size - 1)
+        if first > last:
+            return None
+        head = source.expect(first, size)
+        pieces = Pieces(source, first, last, None, self.pieces, self.budget, urgency, window)
+        try:
+            answer = await head
+        except BaseException:
+            pieces.close()
+            head.cancel()
+            raise
+        whole = Sent(first, last, size)
+        if answer.status == 206:
+            return Opened(answer, whole, pieces)
+        pieces.close()
+        if answer.status == 200 and answer.length == size and first == 0:
+            # It knows no ranges: one stream it is.
+            stream = Stream(source, 0, last, Begun(answer.body, size - 1), urgency)
+            return Opened(answer, whole, OneStream(stream, self.budget))
+        return answer
+
 
 class BlobSource:
     """Where one blob's bytes are asked for, whichever host has them."""
@@ -126,6 +162,7 @@ class BlobSource:
         self._fields = fields
         self._etag: str | None = None
         self._total: int | None = None
+        self._head: tuple[int, asyncio.Future[Answer]] | None = None
 
     @property
     def _host(self) -> str:
@@ -146,12 +183,43 @@ class BlobSource:
         self._etag = answer.get("ETag")
         self._total = total
 
+    def expect(self, first: int, total: int) -> asyncio.Future[Answer]:
+        """The answer to the part that begins at `first`, once `open` has got it."""
+        self._total = total
+        head: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._head = (first, head)
+        return head
+
     async def open(self, wanted: Wanted, urgency: Urgency) -> Body:
         """The bytes of a part.
 
         Raises:
             UpstreamFailure: they cannot be had, or are another object's.
         """
+        if self._head and self._head[0] == wanted.first and not self._head[1].done():
+            return await self._open_head(wanted, urgency, self._head[1])
+        return await self._open(wanted, urgency)
+
+    async def _open_head(
+        self, wanted: Wanted, urgency: Urgency, head: asyncio.Future[Answer]
+    ) -> Body:
+        try:
+            answer = await self.ask("GET", wanted, urgency)
+        except UpstreamFailure as e:
+            if not head.done():
+                head.set_exception(e)
+            raise
+        if head.done():
+            answer.body.close()
+            raise failure(self._host, "nobody waits for it any more")
+        head.set_result(answer)
+        if answer.status != 206:
+            # Whoever waits for the head takes the answer as it is.
+            raise NoParts(f"{self._host} answered {answer.status} to a part of a blob")
+        self._etag = answer.get("ETag")
+        return self._checked(answer, wanted)
+
+    async def _open(self, wanted: Wanted, urgency: Urgency) -> Body:
         answer = await self.ask("GET", wanted, urgency)
         try:
             return self._checked(answer, wanted)

@@ -39,6 +39,10 @@ FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 5.0
 
 
+class NoParts(OSError):
+    """The source has no parts to give: trying again is of no use."""
+
+
 class Source(Protocol):
     """Where a blob's bytes are asked for."""
 
@@ -103,6 +107,8 @@ class Stream:
         while self.at <= self._last:
             try:
                 chunk = await self._read()
+            except NoParts:
+                raise
             except (OSError, MirrorError) as e:
                 self.close()
                 logger.info("A blob goes on at byte %d: %s", self.at, e)
@@ -177,7 +183,7 @@ class Pieces:
         source: Source,
         first: int,
         last: int,
-        begun: Begun,
+        begun: Begun | None,
         side_by_side: int,
         budget: Budget,
         urgency: Urgency,
@@ -197,7 +203,8 @@ class Pieces:
         self._window = window or side_by_side * FIRST_PIECE
         self._is_open = True
         budget.enter()
-        self._start(begun.last + 1 - first, begun)
+        if begun:
+            self._start(begun.last + 1 - first, begun)
         self._fill()
 
     async def read(self) -> bytes:
