@@ -113,6 +113,8 @@ async def running_mirror(
     certificate: tuple[Path, Path] | None = None,
     ca_file: Path | None = None,
     environ: Mapping[str, str] | None = None,
+    addon: Path = ADDON,
+    prefix: Sequence[str] = (),
 ) -> AsyncIterator[Mirror]:
     """A mirror in front of a Hub, ended with the block.
 
@@ -126,19 +128,23 @@ async def running_mirror(
         certificate: certificate and key for TLS towards clients.
         ca_file: the authority of that certificate.
         environ: more environment.
+        addon: another addon than the mirror.
+        prefix: words before mitmdump's own, such as those that run it elsewhere.
     """
     port = port or free_port(host)
     if modes is None:
         modes = reverse_mode(hub.registry_url, host, port) if hub else []
-    words = [*modes, "--set", f"confdir={confdir}", "--set", "docxy_acme_home="]
+    words = [*modes, "--set", f"confdir={confdir}"]
+    words += ["--set", "docxy_acme_home="] if addon == ADDON else []
     words += hub_options(hub) if hub else []
     if certificate:
         names = ("docxy_cert_path", "docxy_key_path")
         words += settings_arguments(dict(zip(names, map(str, certificate), strict=True)))
     process = await asyncio.create_subprocess_exec(
+        *prefix,
         str(MITMDUMP),
         "-s",
-        str(ADDON),
+        str(addon),
         *words,
         *arguments,
         stdout=asyncio.subprocess.PIPE,

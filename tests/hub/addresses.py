@@ -12,6 +12,8 @@ class Address:
     port: int = 0
     name: str = ""
     """Stands in the URLs in place of the IP address."""
+    announced_port: int = 0
+    """Stands in the URLs in place of the port: something in front listens there. 0: nothing does."""
 
 
 def loopback_addresses() -> tuple[str, str, str]:

@@ -46,6 +46,7 @@ class Hub:
         hosts: addresses of registry, token service and CDN.
         ports: the same, 0 for free ones.
         names: host names that stand in the URLs in place of the addresses, "" for none.
+        announced_ports: ports that stand in the URLs in place of these, 0 for none.
         users: names and passwords.
         service: what the challenge calls the service.
     """
@@ -57,6 +58,7 @@ class Hub:
         hosts: tuple[str, str, str] | None = None,
         ports: tuple[int, int, int] = (0, 0, 0),
         names: tuple[str, str, str] = ("", "", ""),
+        announced_ports: tuple[int, int, int] = (0, 0, 0),
         users: Mapping[str, str] = USERS,
         service: str = SERVICE,
     ) -> None:
@@ -67,7 +69,7 @@ class Hub:
         self.state = State(self.settings, Signer(ISSUER, service))
         self.requests = Log()
         self._certificates = Certificates(self.folder) if tls else None
-        addresses = map(Address, hosts or loopback_addresses(), ports, names)
+        addresses = map(Address, hosts or loopback_addresses(), ports, names, announced_ports)
         registry, token, cdn = addresses
         common = (self._certificates, self.requests)
         self.registry = RoleServer("registry", Registry(self.state).answer, registry, *common)

@@ -58,7 +58,8 @@ class RoleServer:
     def url(self) -> str:
         host = self._address.name or self._address.host
         host = f"[{host}]" if ":" in host else host
-        return f"{'https' if self._certificates else 'http'}://{host}:{self.port}"
+        port = self._address.announced_port or self.port
+        return f"{'https' if self._certificates else 'http'}://{host}:{port}"
 
     @property
     def host(self) -> str:
