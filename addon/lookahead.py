@@ -85,7 +85,7 @@ class Ahead:
         """A client has been given a manifest, or is about to be."""
         key = (reader.audience, repository)
         before = self._images.get(key)
-        if before and before.blobs == blobs and not before.is_over:
+        if before and before.blobs == blobs and before.has_more:
             return
         if not blobs or (before is None and len(self._images) >= self._limits.images):
             return
@@ -140,6 +140,11 @@ class Image:
         self._timer: asyncio.TimerHandle | None = None
         self._move_on()
 
+    @property
+    def has_more(self) -> bool:
+        """Whether anything is begun, or to be begun, that nobody has claimed."""
+        return bool(self._begun or self._waiting)
+
     async def claim(self, digest: str) -> Begun | None:
         """Hand over what was begun of a blob, and begin the next in its place."""
         task = self._begun.pop(digest, None)
@@ -175,7 +180,10 @@ class Image:
             self._begun[blob.digest] = loop.create_task(self._start(blob))
         if self._timer:
             self._timer.cancel()
-        self._timer = loop.call_later(self._limits.unclaimed_seconds, self.close)
+        if not self.has_more:
+            self.close()
+        elif not self.is_over:
+            self._timer = loop.call_later(self._limits.unclaimed_seconds, self.close)
 
     async def _start(self, blob: Descriptor) -> Begun | None:
         return await self._begin(self._reader, self.key[1], blob)
