@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import hashlib
+import re
 
 from addon.outbound import Answer
 from addon.reply import Body, BrokenTransfer
 
 _HASHES = {"sha256": hashlib.sha256, "sha512": hashlib.sha512}
+_CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/(?:[0-9]+|\*)")
+
+
+def blob_length(answer: Answer) -> int | None:
+    """A body's length, where its framing or the range that it is tells it.
+
+    A part that ends with its connection has no digest to be checked by.
+    """
+    match = _CONTENT_RANGE.fullmatch(answer.get("Content-Range") or "")
+    if answer.status != 206 or not answer.closes_to_end or not match:
+        return answer.length
+    return int(match[2]) - int(match[1]) + 1
 
 
 def blob_body(answer: Answer, digest: str) -> Body:
-    """A blob's bytes, which end cleanly only where they are known to be whole.
+    """The bytes of a blob or manifest, which end cleanly only where they are known to be whole.
 
     Length or chunks say so themselves. Where there is neither, the digest does.
     """

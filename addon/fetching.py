@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
-from addon.blobs import blob_body
+from addon.blobs import blob_body, blob_length
 from addon.challenges import bearer
 from addon.errors import CONTENT_TYPE, failure, format_error
 from addon.headers import API_VERSION, Fields, to_client, to_registry, to_token_service
@@ -14,7 +14,7 @@ from addon.outbound import Answer, Outbound
 from addon.redirects import REDIRECTS, follow
 from addon.registry import Registry, authority
 from addon.reply import Reply, whole
-from addon.routes import Blob, Ping, RegistryRoute, Token
+from addon.routes import Blob, Manifest, Ping, RegistryRoute, Token
 from addon.scopes import rewrite_scopes
 
 _FORM = "application/x-www-form-urlencoded"
@@ -91,6 +91,9 @@ class Fetcher:
         reply = _reply(answer, url, registry.service, asked.realm)
         if isinstance(route, Blob) and answer.status in (200, 206):
             return _blob_reply(reply, answer, route.digest)
+        digest = answer.get("Docker-Content-Digest")
+        if isinstance(route, Manifest) and digest:
+            return replace(reply, body=blob_body(answer, digest))
         return reply
 
     async def _token(self, route: Token, asked: Asked) -> Reply:
@@ -135,7 +138,8 @@ def _blob_reply(reply: Reply, answer: Answer, digest: str) -> Reply:
     """A CDN knows nothing of digests, so the mirror says which blob this is."""
     kept = [f for f in reply.fields if f[0].lower() != "docker-content-digest"]
     fields = [*kept, ("Docker-Content-Digest", digest)]
-    return replace(reply, fields=fields, body=blob_body(answer, digest))
+    length, body = blob_length(answer), blob_body(answer, digest)
+    return replace(reply, fields=fields, length=length, body=body)
 
 
 def _reply(answer: Answer, base: str, service: str, realm: str) -> Reply:
