@@ -12,7 +12,7 @@ from addon.headers import API_VERSION, Fields, to_client, to_registry, to_token_
 from addon.learning import LearntRegistry
 from addon.outbound import Answer, Outbound
 from addon.redirects import REDIRECTS, follow
-from addon.registry import Registry, authority
+from addon.registry import Registry, authority, same_origin
 from addon.reply import Reply, whole
 from addon.routes import Blob, Manifest, Ping, RegistryRoute, Token
 from addon.scopes import rewrite_scopes
@@ -111,7 +111,7 @@ class Fetcher:
             fields,
             body=body if asked.method == "POST" else None,
             # Credentials go where the registry says: the rules for a redirect hold.
-            redirected=registry.is_token_service_learnt,
+            redirected=registry.is_token_service_learnt and not same_origin(url, registry.url),
         )
         if answer.status in REDIRECTS:
             answer.body.close()
@@ -143,8 +143,5 @@ def _blob_reply(reply: Reply, answer: Answer, digest: str) -> Reply:
 
 
 def _reply(answer: Answer, base: str, service: str, realm: str) -> Reply:
-    if not 200 <= answer.status <= 599:
-        answer.body.close()
-        raise failure(authority(base), f"it answered with status {answer.status}")
     fields = to_client(answer.fields, base=base, realm=realm, service=service)
     return Reply(answer.status, fields, answer.length, answer.body)

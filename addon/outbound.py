@@ -8,6 +8,7 @@ fields of its own, follows no redirect, changes no byte of an address, and unpac
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import ssl
 from collections.abc import Callable
@@ -122,6 +123,9 @@ class Outbound:
             )
         except (aiohttp.ClientError, OSError, ValueError) as e:
             raise _explain(host, e) from e
+        if not 200 <= response.status <= 599:
+            response.close()
+            raise failure(host, f"it answered with status {response.status}")
         return _answer(response, host)
 
     async def close(self) -> None:
@@ -261,11 +265,11 @@ def _cause(error: Exception) -> str:
         case aiohttp.ClientConnectorSSLError():
             return f"TLS failed: {error.os_error}"
         case aiohttp.ClientProxyConnectionError():
-            return f"the proxy cannot be reached: {error.os_error.strerror or error.os_error}"
+            return f"the proxy cannot be reached: {_reason(error.os_error)}"
         case aiohttp.ClientHttpProxyError():
             return f"the proxy answered {error.status}"
         case aiohttp.ClientConnectorError():
-            return f"cannot connect: {error.os_error.strerror or error.os_error}"
+            return f"cannot connect: {_reason(error.os_error)}"
         case aiohttp.ServerDisconnectedError():
             return "it closed the connection without an answer"
         case aiohttp.ClientPayloadError():
@@ -277,3 +281,8 @@ def _cause(error: Exception) -> str:
         case OSError():
             return f"the connection broke: {error.strerror or type(error).__name__}"
     return type(error).__name__
+
+
+def _reason(error: OSError) -> str:
+    # asyncio's own text names the address and leaves out the reason.
+    return os.strerror(error.errno) if error.errno else str(error)
