@@ -120,13 +120,15 @@ def parse_settings(values: Mapping[str, Any]) -> Settings:
     Raises:
         ValueError: an option's value is wrong; the message begins with the option's name.
     """
+    # Checked even where docxy_registry says another: only a reverse proxy is a mirror.
+    named = registry_of_mode(values["mode"])
     public_url = _parsed(values, "docxy_public_url", parse_public_url)
     behind_proxy = _parsed(values, "docxy_behind_proxy", parse_networks)
     if behind_proxy and not public_url:
         raise ValueError("docxy_behind_proxy needs docxy_public_url, the address clients use")
     return Settings(
         registry=parse_registry(
-            values["docxy_registry"] or registry_of_mode(values["mode"]),
+            values["docxy_registry"] or named,
             values["docxy_token_service"],
             values["docxy_service"],
             _parsed(values, "docxy_official", _parse_official),
@@ -163,6 +165,8 @@ def _registry_of(mode: str) -> str:
     # mitmproxy's http mode listens on TCP alone, so that is how run.sh names an https registry.
     if scheme == "http" and host.endswith(":443"):
         scheme = "https"
+    if scheme == "https":
+        host = host.removesuffix(":443")
     return f"{scheme}://{host}"
 
 
