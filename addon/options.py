@@ -5,6 +5,7 @@ mitmproxy's option types are str, int, bool and Sequence[str]; "" stands for "no
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -201,11 +202,12 @@ def _parse_seconds(seconds: int) -> float:
 def _parse_folder(path: str) -> Path | None:
     if not path:
         return None
-    folder = Path(path).expanduser()
+    folder = Path(_expand(path))
     if not folder.is_dir():
         raise ValueError(f"{path!r} is not a folder")
     return folder
 
 
 def _expand(path: str | None) -> str:
-    return str(Path(path).expanduser()) if path else ""
+    # Unlike Path.expanduser this leaves `~` alone, and does not raise, where no home is known.
+    return os.path.expanduser(path or "")

@@ -95,6 +95,7 @@ def test_a_home_is_known_by_its_tilde(tmp_path: Path, monkeypatch: pytest.Monkey
         pytest.param("docxy_redirect_private", "10.0.0.0/40", id="too long a prefix"),
         pytest.param("docxy_acme_webroot", "/nowhere/at/all", id="a folder that is not there"),
         pytest.param("docxy_acme_webroot", "/etc/passwd", id="a file for a folder"),
+        pytest.param("docxy_acme_webroot", "~nobody-here/x", id="a home that is not there"),
         pytest.param("docxy_acme_webroot", "a\0b", id="NUL in a folder's name"),
         pytest.param("docxy_connect_timeout", 0, id="no time to connect"),
         pytest.param("docxy_answer_timeout", -1, id="less than no time to answer"),
