@@ -13,7 +13,7 @@ from addon.errors import MirrorError, UpstreamFailure
 from addon.fetching import Asked, Fetcher, no_body, with_api_version
 from addon.networks import Address
 from addon.options import Settings
-from addon.realm import Entrance, realm
+from addon.realm import Entrance, is_host_name, realm
 from addon.reply import Reply, from_error
 from addon.routes import (
     AcmeChallenge,
@@ -138,16 +138,18 @@ class Answering:
         return realm(self._settings.public_url, self._entrance(request))
 
     def _entrance(self, request: Incoming) -> Entrance:
-        covered = request.sni if request.sni and self._certificate.covers(request.sni) else ""
-        return Entrance(request.local_host, request.local_port, request.tls, covered)
+        name = self._own_name(request.sni or "")
+        return Entrance(request.local_host, request.local_port, request.tls, name)
 
     def _https_base(self, request: Incoming) -> str:
         if self._settings.public_url.startswith("https://"):
             return self._settings.public_url
-        # A name that the certificate has is ours, whoever said it.
-        asked = next(iter(request.get_all("host")), "").partition(":")[0].lower()
-        name = asked if self._certificate.covers(asked) else ""
+        name = self._own_name(next(iter(request.get_all("host")), "").partition(":")[0].lower())
         return Entrance(request.local_host, request.tls_port, tls=True, server_name=name).base_url
+
+    def _own_name(self, name: str) -> str:
+        """A name that the certificate has is ours, whoever said it; empty for any other."""
+        return name if is_host_name(name) and self._certificate.covers(name) else ""
 
 
 def _finished(reply: Reply, request: Incoming) -> Reply:
