@@ -61,9 +61,14 @@ class Incoming:
         return [v for n, v in self.fields if n.lower() == wanted]
 
     @property
+    def path(self) -> str:
+        """The target without its query."""
+        return self.target.partition("?")[0]
+
+    @property
     def is_registry(self) -> bool:
         """Whether it is for the registry's API, where every answer says its version."""
-        return self.target.startswith("/v2/") or self.target == "/v2"
+        return self.path.startswith("/v2/") or self.path == "/v2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +110,7 @@ class Answering:
             return self._local(parse_route(request.method, request.target), request)
         door = Door(self._certificate.present, self._settings.behind_proxy)
         admission = door.admit(request.peer, tls=request.tls)
-        if admission is Admission.REDIRECT and request.target != "/health":
+        if admission is Admission.REDIRECT and request.path != "/health":
             base_url = self._https_base(request)
             return local.redirect_to_https(request.method, base_url, request.target)
         route = parse_route(request.method, request.target)
