@@ -20,7 +20,8 @@ def blob_length(answer: Answer) -> int | None:
     match = _CONTENT_RANGE.fullmatch(answer.get("Content-Range") or "")
     if answer.status != 206 or not answer.closes_to_end or not match:
         return answer.length
-    return int(match[2]) - int(match[1]) + 1
+    first, last = int(match[1]), int(match[2])
+    return last - first + 1 if first <= last else None
 
 
 def blob_body(answer: Answer, digest: str) -> Body:

@@ -4,7 +4,7 @@ import hashlib
 
 import pytest
 
-from addon.blobs import VerifiedBody, blob_body
+from addon.blobs import VerifiedBody, blob_body, blob_length
 from addon.reply import Body, BrokenTransfer, MemoryBody
 from tests.outbounds import NotedBody, answer
 
@@ -86,3 +86,44 @@ def test_every_other_body_is_passed_on_as_it_is(
 ) -> None:
     upstream = answer(status, closes_to_end=closes_to_end)
     assert blob_body(upstream, digest) is upstream.body
+
+
+@pytest.mark.parametrize(
+    ("content_range", "expected"),
+    [
+        pytest.param("bytes 0-9/100", 10, id="the first ten"),
+        pytest.param("bytes 99-99/100", 1, id="the last one"),
+        pytest.param("bytes 5-9/*", 5, id="of an unknown whole"),
+        # What tells no length (RFC 9110, section 14.4), or a wrong one.
+        pytest.param("bytes */100", None, id="not satisfied"),
+        pytest.param("bytes 9-0/100", None, id="backwards"),
+        pytest.param("bytes 0-9", None, id="no whole"),
+        pytest.param("items 0-9/100", None, id="another unit"),
+        pytest.param("bytes 0-9/100, bytes 20-29/100", None, id="two"),
+        pytest.param("bytes -1-9/100", None, id="negative"),
+        pytest.param("bytes 0-\N{ARABIC-INDIC DIGIT NINE}/100", None, id="a digit beyond ASCII"),
+        pytest.param(f"bytes 0-{'9' * 5000}/*", None, id="a number without an end"),
+        pytest.param("", None, id="empty"),
+    ],
+)
+def test_a_part_without_framing_is_as_long_as_its_range(
+    content_range: str, expected: int | None
+) -> None:
+    part = answer(206, ("Content-Range", content_range), closes_to_end=True)
+    assert blob_length(part) == expected
+
+
+@pytest.mark.parametrize(
+    ("status", "closes_to_end", "expected"),
+    [
+        pytest.param(206, False, 7, id="a part with framing"),
+        pytest.param(200, True, None, id="a whole without framing"),
+        pytest.param(416, True, None, id="no part"),
+    ],
+)
+def test_every_other_length_is_the_framings(
+    status: int, closes_to_end: bool, expected: int | None
+) -> None:
+    field = ("Content-Range", "bytes 0-99/100")
+    upstream = answer(status, field, content=CONTENT, closes_to_end=closes_to_end)
+    assert blob_length(upstream) == expected
