@@ -11,7 +11,7 @@ from addon.fetching import Asked, Fetcher, ping, with_api_version
 from addon.registry import Registry, parse_registry
 from addon.reply import Reply
 from addon.routes import Blob, Manifest, Ping, Referrers, RegistryRoute, Tags, Token
-from tests.outbounds import FakeOutbound, answer, closings, fake, redirect
+from tests.outbounds import FakeOutbound, NotedBody, answer, closings, fake, redirect
 
 HUB = parse_registry("", official="library")
 OTHER = Registry("https://r.example")
@@ -189,6 +189,21 @@ async def test_a_blob_comes_from_where_the_redirect_leads_under_its_digest(statu
 async def test_a_blob_without_framing_is_verified() -> None:
     reply = await fetched(fake(answer(200, content=CONTENT, closes_to_end=True)), Blob("a", DIGEST))
     assert isinstance(reply.body, VerifiedBody)
+
+
+async def test_a_manifest_without_framing_is_verified_where_its_digest_is_told() -> None:
+    told = ("Docker-Content-Digest", DIGEST)
+    for fields, kind in (([told], VerifiedBody), ([], NotedBody)):
+        upstream = answer(200, *fields, content=CONTENT, closes_to_end=True)
+        reply = await fetched(fake(upstream), Manifest("a", "b"))
+        assert isinstance(reply.body, kind)
+        assert list(reply.fields) == fields
+
+
+async def test_a_part_without_framing_is_as_long_as_its_range() -> None:
+    part = answer(206, ("Content-Range", "bytes 0-9/100"), closes_to_end=True)
+    reply = await fetched(fake(part), Blob("a", DIGEST))
+    assert reply.length == 10
 
 
 @pytest.mark.parametrize("status", [304, 404, 416])
