@@ -6,6 +6,8 @@ for byte and which refuses a request that also carries `Authorization`.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import re
 from urllib.parse import urljoin, urlsplit
 
@@ -13,9 +15,13 @@ from addon.errors import UpstreamFailure, failure
 from addon.headers import Fields, without_authorization
 from addon.outbound import Answer, Outbound
 from addon.registry import Registry, authority, same_origin
+from addon.reply import BrokenTransfer
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 MAX_REDIRECTS = 5
+# Bytes and seconds for the page that a redirect comes with; Hub's has some 700 bytes.
+MAX_PAGE = 16 * 1024
+PAGE_SECONDS = 1.0
 
 _URL_CHARACTERS = re.compile(r"[!-~]+")
 _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
@@ -34,7 +40,7 @@ async def follow(
         location = answer.get("Location")
         if answer.status not in REDIRECTS or not location:
             return answer
-        answer.body.close()
+        await _discard(answer)
         target = resolve_target(registry, url, location)
         if not same_origin(target, registry.url):
             fields = without_authorization(fields)
@@ -43,8 +49,18 @@ async def follow(
         answer = await outbound.request(method, url, fields, redirected=redirected)
     if answer.status not in REDIRECTS:
         return answer
-    answer.body.close()
+    await _discard(answer)
     raise failure(authority(url), f"more than {MAX_REDIRECTS} redirects")
+
+
+async def _discard(answer: Answer) -> None:
+    """Read a redirect's page: a connection is kept only once its answer has been read."""
+    left = MAX_PAGE
+    with contextlib.suppress(TimeoutError, BrokenTransfer):
+        async with asyncio.timeout(PAGE_SECONDS):
+            while left > 0 and (chunk := await answer.body.read()):
+                left -= len(chunk)
+    answer.body.close()
 
 
 def resolve_target(registry: Registry, url: str, location: str) -> str:
