@@ -106,13 +106,6 @@ class TestConnections:
         answer = await ask_for(mirror, role, image, token)
         check(answer, 502, host(restored, role), "refused")
 
-    async def test_tls_handshake_that_never_ends(
-        self, restored: Hub, mirror: Mirror, image: Image, token: dict[str, str], role: Role
-    ) -> None:
-        server(restored, role).mute()
-        answer = await ask_for(mirror, role, image, token)
-        check(answer, 504, host(restored, role), "time-out while connecting")
-
     @pytest.mark.parametrize(
         ("kind", "cause"),
         [
@@ -148,21 +141,6 @@ class TestConnections:
 
 @pytest.mark.parametrize("role", ROLES)
 class TestAnswers:
-    async def test_that_never_comes(
-        self, hub: Hub, mirror: Mirror, image: Image, token: dict[str, str], role: Role
-    ) -> None:
-        server(hub, role).faults.add(Stall())
-        answer = await ask_for(mirror, role, image, token)
-        check(answer, 504, host(hub, role), "time-out")
-
-    async def test_that_never_comes_to_a_head(
-        self, hub: Hub, mirror: Mirror, image: Image, token: dict[str, str], role: Role
-    ) -> None:
-        server(hub, role).faults.add(Stall())
-        answer = await ask_for(mirror, role, image, token, "HEAD")
-        # A token is never asked for so.
-        assert (answer.status, answer.body) == (405 if role == "token" else 504, b"")
-
     @pytest.mark.parametrize("end", ["fin", "rst"])
     async def test_hang_up_instead(
         self,
@@ -207,6 +185,40 @@ class TestAnswers:
         assert (answer.status, answer.body) == (status, page)
         assert answer.headers["Retry-After"] == "17"
         assert answer.headers["Content-Type"] == "text/html"
+
+
+class TestSilence:
+    """All roles at once, because each test waits for a time-out."""
+
+    async def test_tls_handshake_that_never_ends(
+        self, restored: Hub, mirror: Mirror, image: Image, token: dict[str, str]
+    ) -> None:
+        for role in ROLES[:2]:
+            server(restored, role).mute()
+        answers = [ask_for(mirror, role, image, token) for role in ROLES[:2]]
+        for role, answer in zip(ROLES, await asyncio.gather(*answers), strict=False):
+            check(answer, 504, host(restored, role), "time-out while connecting")
+
+    async def test_tls_handshake_of_a_cdn_that_never_ends(
+        self, restored: Hub, mirror: Mirror, image: Image, token: dict[str, str]
+    ) -> None:
+        restored.cdn.mute()
+        answer = await ask_for(mirror, "cdn", image, token)
+        check(answer, 504, host(restored, "cdn"), "time-out while connecting")
+
+    async def test_answer_that_never_comes(
+        self, hub: Hub, mirror: Mirror, image: Image, token: dict[str, str]
+    ) -> None:
+        hub.registry.faults.add(Stall(), path="/tags/list")
+        hub.token.faults.add(Stall())
+        hub.cdn.faults.add(Stall())
+        asked = [ask_for(mirror, role, image, token) for role in ROLES]
+        heads = [ask_for(mirror, role, image, token, "HEAD") for role in ("registry", "cdn")]
+        answers = await asyncio.gather(*asked, *heads)
+        for role, answer in zip(ROLES, answers, strict=False):
+            check(answer, 504, host(hub, role), "time-out")
+        for answer in answers[len(ROLES) :]:
+            assert (answer.status, answer.body) == (504, b"")
 
 
 async def test_token_service_that_redirects_is_not_followed(hub: Hub, mirror: Mirror) -> None:
