@@ -56,11 +56,10 @@ async def follow(
 async def _discard(answer: Answer) -> None:
     """Read a redirect's page: a connection is kept only once its answer has been read."""
     left = MAX_PAGE
-    with contextlib.suppress(TimeoutError, BrokenTransfer):
+    with contextlib.closing(answer.body), contextlib.suppress(TimeoutError, BrokenTransfer):
         async with asyncio.timeout(PAGE_SECONDS):
             while left > 0 and (chunk := await answer.body.read()):
                 left -= len(chunk)
-    answer.body.close()
 
 
 def resolve_target(registry: Registry, url: str, location: str) -> str:

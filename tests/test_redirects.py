@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import random
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from addon.errors import UpstreamFailure
 from addon.redirects import MAX_REDIRECTS, REDIRECTS, follow, resolve_target
 from addon.registry import Registry, same_origin
-from tests.outbounds import Asked, FakeOutbound, answer, closings, fake, redirect
+from tests.outbounds import Asked, FakeOutbound, NotedBody, answer, closings, fake, redirect
 
 REGISTRY = Registry("https://r.example")
 PLAIN = Registry("http://r.lan:5000")
@@ -245,6 +246,21 @@ async def test_a_refused_redirect_asks_nobody_and_leaves_nothing_open() -> None:
     with pytest.raises(UpstreamFailure, match="not to https"):
         await followed(outbound)
     assert len(outbound.asked) == 1
+    assert closings([first]) == [1]
+
+
+async def test_a_client_that_leaves_while_a_redirects_page_comes_leaves_nothing_open() -> None:
+    class Stalled(NotedBody):
+        async def read(self) -> bytes:
+            await asyncio.Event().wait()
+            return b""
+
+    first = answer(307, ("Location", CDN), body=Stalled(b""))
+    following = asyncio.ensure_future(followed(fake(first)))
+    await asyncio.sleep(0)
+    following.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await following
     assert closings([first]) == [1]
 
 
