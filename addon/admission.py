@@ -34,7 +34,8 @@ class Door:
         Raises:
             Refusal: 403, nothing at all.
         """
-        if tls or peer in self.behind_proxy:
+        # Without a certificate of the owner's, mitmproxy's own TLS proves nothing to anybody.
+        if (tls and self.has_certificate) or peer in self.behind_proxy:
             return Admission.MIRROR
         if self.has_certificate:
             return Admission.REDIRECT

@@ -15,7 +15,7 @@ from addon.errors import MirrorError, UpstreamFailure
 from addon.fetching import Fetcher
 from addon.networks import Address
 from addon.options import Settings
-from addon.realm import Entrance, realm
+from addon.realm import Entrance, is_host_name, realm
 from addon.reply import Reply, from_error
 from addon.routes import (
     AcmeChallenge,
@@ -63,9 +63,14 @@ class Incoming:
         return [v for n, v in self.fields if n.lower() == wanted]
 
     @property
+    def path(self) -> str:
+        """The target without its query."""
+        return self.target.partition("?")[0]
+
+    @property
     def is_registry(self) -> bool:
         """Whether it is for the registry's API, where every answer says its version."""
-        return self.target.startswith("/v2/") or self.target == "/v2"
+        return self.path.startswith("/v2/") or self.path == "/v2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +112,7 @@ class Answering:
             return self._local(parse_route(request.method, request.target), request)
         door = Door(self._certificate.present, self._settings.behind_proxy)
         admission = door.admit(request.peer, tls=request.tls)
-        if admission is Admission.REDIRECT and request.target != "/health":
+        if admission is Admission.REDIRECT and request.path != "/health":
             base_url = self._https_base(request)
             return local.redirect_to_https(request.method, base_url, request.target)
         route = parse_route(request.method, request.target)
@@ -141,16 +146,18 @@ class Answering:
         return realm(self._settings.public_url, self._entrance(request))
 
     def _entrance(self, request: Incoming) -> Entrance:
-        covered = request.sni if request.sni and self._certificate.covers(request.sni) else ""
-        return Entrance(request.local_host, request.local_port, request.tls, covered)
+        name = self._own_name(request.sni or "")
+        return Entrance(request.local_host, request.local_port, request.tls, name)
 
     def _https_base(self, request: Incoming) -> str:
         if self._settings.public_url.startswith("https://"):
             return self._settings.public_url
-        # A name that the certificate has is ours, whoever said it.
-        asked = next(iter(request.get_all("host")), "").partition(":")[0].lower()
-        name = asked if self._certificate.covers(asked) else ""
+        name = self._own_name(next(iter(request.get_all("host")), "").partition(":")[0].lower())
         return Entrance(request.local_host, request.tls_port, tls=True, server_name=name).base_url
+
+    def _own_name(self, name: str) -> str:
+        """A name that the certificate has is ours, whoever said it; empty for any other."""
+        return name if is_host_name(name) and self._certificate.covers(name) else ""
 
 
 def _finished(reply: Reply, request: Incoming) -> Reply:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from addon.challenges import Challenge, bearer
-from addon.errors import CONTENT_TYPE, failure, format_error
+from addon.errors import CONTENT_TYPE, format_error
 from addon.headers import API_VERSION, Fields, to_client
 from addon.outbound import Answer
-from addon.registry import Registry, authority
+from addon.registry import Registry
 from addon.reply import Reply, whole
 
 
@@ -20,13 +20,7 @@ def reply_of(answer: Answer, base: str, registry: Registry, realm: str) -> Reply
         base: the address that was asked.
         registry: whose it is.
         realm: the mirror's.
-
-    Raises:
-        UpstreamFailure: its status is none that can be passed on.
     """
-    if not 200 <= answer.status <= 599:
-        answer.body.close()
-        raise failure(authority(base), f"it answered with status {answer.status}")
     fields = to_client(answer.fields, base=base, realm=realm, service=registry.service)
     return Reply(answer.status, fields, answer.length, answer.body)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -19,6 +20,7 @@ from addon.singleflight import SingleFlight
 from addon.transfer import FIRST_PIECE, Begun, NoParts, OneStream, Pieces, Stream
 
 _HASHES = {"sha256": hashlib.sha256, "sha512": hashlib.sha512}
+_CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/(?:[0-9]+|\*)")
 # What a CDN says of an address that it takes no longer.
 _REFUSED = frozenset({400, 401, 403, 404, 410})
 # What passes with time.
@@ -374,12 +376,27 @@ class VerifiedBody:
         self._body.close()
 
 
-def verified(answer: Answer, digest: str) -> Body:
-    """An answer's body, which ends cleanly only where it is known to be whole."""
-    is_known = digest.partition(":")[0] in _HASHES
-    if answer.status == 200 and answer.closes_to_end and is_known:
-        return VerifiedBody(answer.body, digest)
-    return answer.body
+def blob_length(answer: Answer) -> int | None:
+    """A body's length, where its framing or the range that it is tells it.
+
+    A part that ends with its connection has no digest to be checked by.
+    """
+    match = _CONTENT_RANGE.fullmatch(answer.get("Content-Range") or "")
+    if answer.status != 206 or not answer.closes_to_end or not match:
+        return answer.length
+    first, last = int(match[1]), int(match[2])
+    return last - first + 1 if first <= last else None
+
+
+def blob_body(answer: Answer, digest: str) -> Body:
+    """The bytes of a blob or manifest, which end cleanly only where they are known to be whole.
+
+    Length or chunks say so themselves. Where there is neither, the digest does.
+    """
+    algorithm = digest.partition(":")[0]
+    if answer.status != 200 or not answer.closes_to_end or algorithm not in _HASHES:
+        return answer.body
+    return VerifiedBody(answer.body, digest)
 
 
 def _first_piece(wanted: Wanted | None) -> Wanted:

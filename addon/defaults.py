@@ -10,6 +10,7 @@ NEEDED: Mapping[str, str | bool | int] = {
     "connection_strategy": "lazy",  # eager opens a connection upstream for each client
     "flow_detail": 0,  # the mirror has a line of its own for each request
     "http2": False,  # an HTTP/2 client costs an inner connection for each request
+    "onboarding": False,  # mitmproxy's own page, for whoever sends its magic host
     "upstream_cert": False,  # the certificate is our own; nothing is looked up upstream
 }
 
@@ -19,11 +20,11 @@ REFUSED = ("body_size_limit", "stream_large_bodies", "store_streamed_bodies")
 
 
 def missing(values: Mapping[str, object], is_default: Callable[[str], bool]) -> dict[str, object]:
-    """The options that are to be set."""
+    """The options that are to be set, of those that there are."""
     return {
         name: value
         for name, value in NEEDED.items()
-        if is_default(name) and values.get(name) != value
+        if name in values and values[name] != value and is_default(name)
     }
 
 

@@ -12,7 +12,7 @@ from addon.pullblob import BlobPulls
 from addon.pullmanifest import ManifestPulls
 from addon.readers import reader_of
 from addon.redirects import REDIRECTS, follow
-from addon.registry import authority
+from addon.registry import authority, same_origin
 from addon.reply import Reply, whole
 from addon.routes import Blob, Manifest, Ping, Referrers, RegistryRoute, Tags, Token
 from addon.scopes import rewrite_scopes
@@ -134,7 +134,7 @@ class Fetcher:
             to_token_service(asked.fields),
             body=body if asked.method == "POST" else None,
             # Credentials go where the registry says: the rules for a redirect hold.
-            redirected=registry.is_token_service_learnt,
+            redirected=registry.is_token_service_learnt and not same_origin(url, registry.url),
         )
         if answer.status in REDIRECTS:
             answer.body.close()

@@ -7,7 +7,9 @@ leaves cancels it, and what a client sends meanwhile does not pile up behind a h
 from __future__ import annotations
 
 import logging
+import re
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 from mitmproxy import ctx, http
@@ -28,6 +30,12 @@ logger = logging.getLogger(__name__)
 # Bodies up to this size are kept in the flow, so that a person can look at them.
 MAX_RECORDED = 1024 * 1024
 
+# Of a target that is logged: a longer one is nobody's.
+MAX_LOGGED = 512
+
+# What a field's value cannot hold (RFC 9110, section 5.5), with the fold of RFC 9112, section 5.2.
+_NOT_IN_A_VALUE = re.compile(r"[\0\r\n]+[ \t]*")
+
 # What the client asked, for whoever looks at a flow that shows the upstream's address.
 ASKED = "docxy_asked"
 
@@ -39,13 +47,14 @@ class Exchange:
     client: str
     started: float
     url: str = ""
+    shown: str = ""  # the address in the flow, for a flow that goes to the inner connection
     holds_secret: bool = False
     form: Form | None = None
 
     @property
     def is_inner(self) -> bool:
         """Whether the answer comes through the inner connection."""
-        return bool(self.url)
+        return bool(self.shown)
 
 
 class Flows:
@@ -95,8 +104,7 @@ class Flows:
         form = Form() if flow.request.path.partition("?")[0] == TOKEN_PATH else None
         exchange = Exchange(client="", started=time.monotonic(), form=form)
         self._exchanges[flow.id] = exchange
-        # mitmproxy keeps no body that is streamed, and bounds none that is not.
-        flow.request.stream = form.take if form else drop
+        flow.request.stream = Sink(flow, form.take if form else drop)
         if may_have_body(flow.request):
             self._answer(flow, exchange, early=True)
         elif form:
@@ -114,7 +122,7 @@ class Flows:
         exchange = self._exchanges.get(flow.id)
         if exchange is None or not exchange.is_inner or flow.response is None:
             return
-        _show_upstream(flow, exchange)
+        flow.request.url = exchange.shown
         if flow.request.http_version == "HTTP/1.0":
             # It does not know chunks: the end of the connection is the end of the body.
             flow.response.headers.pop("transfer-encoding", None)
@@ -136,7 +144,7 @@ class Flows:
         if exchange is None:
             return
         if exchange.is_inner:
-            _show_upstream(flow, exchange)
+            flow.request.url = exchange.shown
         self._release(flow)
         _log(flow, exchange, flow.error.msg if flow.error else "failed")
 
@@ -150,10 +158,15 @@ class Flows:
         if isinstance(answer, Reply) and not early:
             flow.response = to_response(answer, flow.request.method)
             return
-        pending = _at_once(answer, flow) if isinstance(answer, Reply) else answer
-        exchange.url = pending.url
-        exchange.holds_secret = pending.holds_secret
-        self._send_inside(flow, pending)
+        if isinstance(answer, Reply):
+            # Refused, so the client need not send what it holds back.
+            flow.request.headers.pop("expect", None)
+            exchange.shown = flow.request.url
+            self._send_inside(flow, _at_once(answer))
+            return
+        exchange.url = exchange.shown = answer.url
+        exchange.holds_secret = answer.holds_secret
+        self._send_inside(flow, answer.reply)
 
     def _decide(self, flow: http.HTTPFlow, exchange: Exchange) -> Reply | Pending:
         if self.answering is None:
@@ -163,10 +176,10 @@ class Flows:
         flow.metadata[ASKED] = incoming.target
         return self.answering.answer(incoming)
 
-    def _send_inside(self, flow: http.HTTPFlow, pending: Pending) -> None:
+    def _send_inside(self, flow: http.HTTPFlow, reply: Callable[[], Awaitable[Reply]]) -> None:
         request = flow.request
         key = _inner_key(flow)
-        self.inner.arm(key, Opening(request.method, pending.reply))
+        self.inner.arm(key, Opening(request.method, reply))
         # Whatever of a body comes is dropped, so the head must not announce one.
         request.headers.pop("transfer-encoding", None)
         request.headers.pop("content-length", None)
@@ -180,6 +193,22 @@ class Flows:
             self.inner.forget(_inner_key(flow))
 
 
+class Sink:
+    """Where a request's body goes: mitmproxy keeps none that is streamed, and bounds no other."""
+
+    def __init__(self, flow: http.HTTPFlow, take: Callable[[bytes], bytes]) -> None:
+        self._flow = flow
+        self._take = take
+
+    def __call__(self, piece: bytes) -> bytes:
+        """Take a piece, and say what of it goes on."""
+        return self._take(piece)
+
+    def __bool__(self) -> bool:
+        # mitmproxy cannot stream the body of a request that a later addon has answered already.
+        return self._flow.response is None
+
+
 def to_incoming(flow: http.HTTPFlow, form: Form | None) -> Incoming:
     """A flow's request in plain values."""
     client = flow.client_conn
@@ -187,7 +216,7 @@ def to_incoming(flow: http.HTTPFlow, form: Form | None) -> Incoming:
     incoming = Incoming(
         method=request.method,
         target=request.path,
-        fields=[(n.decode("latin-1"), v.decode("latin-1")) for n, v in request.headers.fields],
+        fields=[(n.decode("latin-1"), to_value(v)) for n, v in request.headers.fields],
         peer=parse_address(client.peername[0]),
         local_host=client.sockname[0],
         local_port=client.sockname[1],
@@ -196,6 +225,11 @@ def to_incoming(flow: http.HTTPFlow, form: Form | None) -> Incoming:
         tls_port=ctx.options.listen_port or client.sockname[1],
     )
     return replace(incoming, form=form.read) if form else incoming
+
+
+def to_value(raw: bytes) -> str:
+    """A field's value as one line."""
+    return _NOT_IN_A_VALUE.sub(" ", raw.decode("latin-1"))
 
 
 def to_response(reply: Reply, method: str) -> http.Response:
@@ -218,14 +252,14 @@ def may_have_body(request: http.Request) -> bool:
     return "transfer-encoding" in request.headers or length.strip() != "0"
 
 
-def _at_once(reply: Reply, flow: http.HTTPFlow) -> Pending:
+def _at_once(reply: Reply) -> Callable[[], Awaitable[Reply]]:
     """A refusal of what has a body; the body is read to its end, and then the connection closed."""
     fields = [*reply.fields, ("Connection", "close")]
 
     async def answer() -> Reply:
         return replace(reply, fields=fields)
 
-    return Pending(flow.request.url, answer)
+    return answer
 
 
 def _is_settled(flow: http.HTTPFlow) -> bool:
@@ -245,13 +279,17 @@ def _inner_key(flow: http.HTTPFlow) -> str:
     return flow.id
 
 
-def _show_upstream(flow: http.HTTPFlow, exchange: Exchange) -> None:
-    flow.request.url = exchange.url
-
-
 def _log(flow: http.HTTPFlow, exchange: Exchange, outcome: str) -> None:
     asked = str(flow.metadata.get(ASKED, flow.request.path)).partition("?")[0]
-    upstream = f" <- {exchange.url.partition('?')[0]}" if exchange.is_inner else ""
+    asked = to_shown(f"{flow.request.method} {asked}")
+    upstream = f" <- {exchange.url.partition('?')[0]}" if exchange.url else ""
     elapsed = (time.monotonic() - exchange.started) * 1000
-    message = "%s %s %s: %s, %.0f ms%s"
-    logger.info(message, exchange.client, flow.request.method, asked, outcome, elapsed, upstream)
+    logger.info("%s %s: %s, %.0f ms%s", exchange.client, asked, outcome, elapsed, upstream)
+
+
+def to_shown(text: str) -> str:
+    """What a client sent as a person may see it: on one line, and not a whole screen of it."""
+    shown = "".join(
+        c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text[:MAX_LOGGED]
+    )
+    return shown if len(text) <= MAX_LOGGED else f"{shown}…"

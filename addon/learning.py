@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from addon.challenges import Challenge, parse_challenges
-from addon.errors import failure
+from addon.errors import UpstreamFailure, failure
 from addon.headers import to_registry
 from addon.outbound import Outbound
 from addon.registry import Registry
@@ -19,6 +19,7 @@ class LearntRegistry:
         self._outbound = outbound
         self._lock = asyncio.Lock()
         self._learnt = registry.knows_challenge
+        self._failure: UpstreamFailure | None = None
 
     @property
     def now(self) -> Registry:
@@ -33,11 +34,22 @@ class LearntRegistry:
         """
         if self._learnt:
             return self._registry
+        before = self._failure
         async with self._lock:
             if not self._learnt:
-                self._registry = await self._learn()
-                self._learnt = True
+                # Who waited shares the failure: one after the other would wait for a time-out each.
+                if self._failure is not None and self._failure is not before:
+                    raise self._failure
+                await self._learn_once()
         return self._registry
+
+    async def _learn_once(self) -> None:
+        try:
+            self._registry = await self._learn()
+        except UpstreamFailure as e:
+            self._failure = e
+            raise
+        self._learnt = True
 
     async def _learn(self) -> Registry:
         registry = self._registry

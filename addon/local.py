@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from addon.errors import CONTENT_TYPE, Refusal
@@ -10,6 +11,8 @@ from addon.routes import READ
 
 # RFC 8555, section 8.3: a key authorization is short; nothing else lies in that folder.
 _MAX_CHALLENGE = 4096
+# Behind a host: without its slash a target would make another host of it, `@evil.example/`.
+_TARGET = re.compile(r"/[!-~]*")
 
 
 def health() -> Reply:
@@ -21,10 +24,13 @@ def redirect_to_https(method: str, base_url: str, target: str) -> Reply:
     """Where the same is served over TLS.
 
     Raises:
-        Refusal: what is sent with another method has been seen by everyone on the way already.
+        Refusal: what is sent with another method has been seen by everyone on the way already;
+            or the target is none that a `Location` can hold.
     """
     if method not in READ:
         raise Refusal(403, "DENIED", f"plain HTTP is not served here; use {base_url}")
+    if not _TARGET.fullmatch(target):
+        raise Refusal(400, "NAME_INVALID", "the address holds characters that are not allowed")
     return whole(308, b"", [("Location", base_url + target)])
 
 

@@ -5,6 +5,7 @@ mitmproxy's option types are str, int, bool and Sequence[str]; "" stands for "no
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -115,13 +116,15 @@ def parse_settings(values: Mapping[str, Any]) -> Settings:
     Raises:
         ValueError: an option's value is wrong; the message begins with the option's name.
     """
+    # Checked even where docxy_registry says another: only a reverse proxy is a mirror.
+    named = registry_of_mode(values["mode"])
     public_url = _parsed(values, "docxy_public_url", parse_public_url)
     behind_proxy = _parsed(values, "docxy_behind_proxy", parse_networks)
     if behind_proxy and not public_url:
         raise ValueError("docxy_behind_proxy needs docxy_public_url, the address clients use")
     return Settings(
         registry=parse_registry(
-            values["docxy_registry"] or registry_of_mode(values["mode"]),
+            values["docxy_registry"] or named,
             values["docxy_token_service"],
             values["docxy_service"],
             _parsed(values, "docxy_official", _parse_official),
@@ -159,6 +162,8 @@ def _registry_of(mode: str) -> str:
     # mitmproxy's http mode listens on TCP alone, so that is how run.sh names an https registry.
     if scheme == "http" and host.endswith(":443"):
         scheme = "https"
+    if scheme == "https":
+        host = host.removesuffix(":443")
     return f"{scheme}://{host}"
 
 
@@ -193,11 +198,12 @@ def _parse_seconds(seconds: int) -> float:
 def _parse_folder(path: str) -> Path | None:
     if not path:
         return None
-    folder = Path(path).expanduser()
+    folder = Path(_expand(path))
     if not folder.is_dir():
         raise ValueError(f"{path!r} is not a folder")
     return folder
 
 
 def _expand(path: str | None) -> str:
-    return str(Path(path).expanduser()) if path else ""
+    # Unlike Path.expanduser this leaves `~` alone, and does not raise, where no home is known.
+    return os.path.expanduser(path or "")

@@ -8,6 +8,8 @@ fields of its own, follows no redirect, changes no byte of an address, and unpac
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import socket
 import ssl
 import time
@@ -32,8 +34,10 @@ from addon.retrying import tried
 # What is read ahead of a slow client, for each transfer; aiohttp holds up to twice as much. More
 # gave no less CPU for a GiB (32 to 512 KiB measured).
 READ_BUFFER = 64 * 1024
-# Bytes of an unwanted body that are cheaper to read than a new connection is to make.
+# Bytes and seconds of an unwanted body that are cheaper to read than a new connection is to make;
+# the page that Hub's redirect comes with has some 700 bytes.
 MAX_DISCARDED = 64 * 1024
+DISCARD_SECONDS = 1.0
 # Connections in all; more requests wait for one.
 MAX_CONNECTIONS = 512
 # Seconds that an idle connection is kept; Hub's own limit is near.
@@ -157,6 +161,9 @@ class Outbound:
             )
         except (aiohttp.ClientError, OSError, ValueError) as e:
             raise _explain(host, e) from e
+        if not 200 <= response.status <= 599:
+            response.close()
+            raise failure(host, f"it answered with status {response.status}")
         return _answer(response, host)
 
     def is_far(self, host: str) -> bool | None:
@@ -226,14 +233,12 @@ def _asks_to_wait(answer: Answer) -> str | None:
 
 
 async def discard(answer: Answer) -> None:
-    """Read a small body that nobody wants, so that its connection can be used again."""
-    try:
-        left = MAX_DISCARDED
-        while left > 0 and (chunk := await answer.body.read()):
-            left -= len(chunk)
-    except OSError:
-        pass
-    answer.body.close()
+    """Read a small body that nobody wants: a connection is kept only once its answer was read."""
+    left = MAX_DISCARDED
+    with contextlib.closing(answer.body), contextlib.suppress(TimeoutError, BrokenTransfer):
+        async with asyncio.timeout(DISCARD_SECONDS):
+            while left > 0 and (chunk := await answer.body.read()):
+                left -= len(chunk)
 
 
 async def read_whole(answer: Answer, at_most: int) -> WholeAnswer:
@@ -364,11 +369,11 @@ def _cause(error: Exception) -> str:
         case aiohttp.ClientConnectorSSLError():
             return f"TLS failed: {error.os_error}"
         case aiohttp.ClientProxyConnectionError():
-            return f"the proxy cannot be reached: {error.os_error.strerror or error.os_error}"
+            return f"the proxy cannot be reached: {_reason(error.os_error)}"
         case aiohttp.ClientHttpProxyError():
             return f"the proxy answered {error.status}"
         case aiohttp.ClientConnectorError():
-            return f"cannot connect: {error.os_error.strerror or error.os_error}"
+            return f"cannot connect: {_reason(error.os_error)}"
         case aiohttp.ServerDisconnectedError():
             return "it closed the connection without an answer"
         case aiohttp.ClientPayloadError():
@@ -380,3 +385,8 @@ def _cause(error: Exception) -> str:
         case OSError():
             return f"the connection broke: {error.strerror or type(error).__name__}"
     return type(error).__name__
+
+
+def _reason(error: OSError) -> str:
+    # asyncio's own text names the address and leaves out the reason.
+    return os.strerror(error.errno) if error.errno else str(error)

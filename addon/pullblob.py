@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from addon.answers import reply_of, with_field
 from addon.asked import Asked
-from addon.blobs import BlobKey, BlobSource, Opened, verified
+from addon.blobs import BlobKey, BlobSource, Opened, blob_body, blob_length
 from addon.descriptors import Descriptor
 from addon.errors import MirrorError, failure
 from addon.headers import Fields, to_client, to_registry
@@ -135,7 +135,8 @@ class BlobPulls:
         if answer.status not in (200, 206):
             return reply
         fields = with_field(reply.fields, ("Docker-Content-Digest", pull.route.digest))
-        return replace(reply, fields=fields, body=verified(answer, pull.route.digest))
+        length, body = blob_length(answer), blob_body(answer, pull.route.digest)
+        return replace(reply, fields=fields, length=length, body=body)
 
     def _reply(self, opened: Opened, pull: _Pull) -> Reply:
         return self._with_fields(pull, opened.answer.fields, opened.sent, opened.body)

@@ -15,7 +15,8 @@ from addon.networks import parse_address, unmapped
 from addon.routes import TOKEN_PATH
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-_HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]")
+_NAME = r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?"
+_HOST = re.compile(rf"{_NAME}|\[[0-9A-Fa-f:.]+\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,11 @@ class Entrance:
 def realm(public_url: str, entrance: Entrance) -> str:
     """The address of the token service on the mirror."""
     return (public_url or entrance.base_url) + TOKEN_PATH
+
+
+def is_host_name(text: str) -> bool:
+    """Whether it may stand for a host in an address; a wildcard covers more than that."""
+    return bool(re.fullmatch(_NAME, text))
 
 
 def parse_public_url(text: str) -> str:

@@ -27,6 +27,7 @@ MARGIN = 30.0
 UNKNOWN_LIFETIME = 60.0
 
 _URL_CHARACTERS = re.compile(r"[!-~]+")
+_ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,14 +117,17 @@ def resolve_target(registry: Registry, url: str, location: str) -> str:
     host = authority(url)
     if not _URL_CHARACTERS.fullmatch(location):
         raise failure(host, "its redirect holds characters that are not allowed")
-    # An absolute address must arrive as it is; joining is for relative ones only.
-    target = location if "://" in location.partition("?")[0] else urljoin(url, location)
+    try:
+        # An absolute address must arrive as it is; joining is for relative ones only.
+        target = location if _ABSOLUTE.match(location) else urljoin(url, location)
+    except ValueError as e:
+        raise _no_address(host) from e
     target = target.partition("#")[0]
-    _check_scheme(registry, host, target)
+    _check_target(registry, host, target)
     return target
 
 
-def _check_scheme(registry: Registry, host: str, target: str) -> None:
+def _check_target(registry: Registry, host: str, target: str) -> None:
     try:
         parts = urlsplit(target)
         has_host = bool(parts.hostname) and (parts.port is None or parts.port > 0)

@@ -129,7 +129,7 @@ def take_namespace(query: str) -> tuple[str, list[str]]:
     """A query without containerd's `ns`, and the registries that it named (none, or one)."""
     kept: list[str] = []
     namespaces: list[str] = []
-    for parameter in query.split("&") if query else ():
+    for parameter in query.split("&"):
         name, _, value = parameter.partition("=")
         if unquote_plus(name) == "ns":
             namespaces.append(unquote_plus(value))

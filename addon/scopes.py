@@ -20,11 +20,11 @@ def with_official_scope(scope: str, official: str) -> str:
 
 
 def _one(scope: str, official: str) -> str:
-    kind, separator, rest = scope.partition(":")
+    kind, _, rest = scope.partition(":")
     # The actions hold no colon, a host with a port in front of the name may.
-    name, second, actions = rest.rpartition(":")
+    name, _, actions = rest.rpartition(":")
     is_repository = kind == "repository" or (kind.startswith("repository(") and kind.endswith(")"))
-    if not (separator and second and name and is_repository):
+    if not (name and is_repository):
         return scope
     return f"{kind}:{with_official(name, official)}:{actions}"
 
@@ -38,8 +38,8 @@ def rewrite_scopes(encoded: str, official: str) -> str:
 
 
 def _rewrite(parameter: str, official: str) -> str:
-    name, separator, value = parameter.partition("=")
-    if not separator or unquote_plus(name) != "scope":
+    name, _, value = parameter.partition("=")
+    if unquote_plus(name) != "scope":
         return parameter
     scope = unquote_plus(value)
     injected = with_official_scope(scope, official)

@@ -178,7 +178,8 @@ def _values() -> Mapping[str, Any]:
 
 
 def _set_defaults() -> None:
-    values = {name: getattr(ctx.options, name) for name in defaults.NEEDED}
+    # mitmweb and the console lack some of mitmdump's.
+    values = {name: getattr(ctx.options, name) for name in defaults.NEEDED if name in ctx.options}
     changed = defaults.missing(values, _is_default)
     if not changed:
         return

@@ -13,7 +13,7 @@ from addon.learning import LearntRegistry
 from addon.manifests import Manifests
 from addon.outbound import Outbound, WholeAnswer, read_whole
 from addon.redirects import Redirects
-from addon.registry import Registry
+from addon.registry import Registry, same_origin
 from addon.sharing import Access
 from addon.smallblobs import SmallBlobs
 from addon.tokens import Scopes, Tokens, token_query
@@ -71,6 +71,9 @@ class Upstream:
         registry = await self.learnt.known()
         url = f"{registry.token_service}?{token_query(registry.service, scopes)}"
         answer = await self.outbound.request(
-            "GET", url, to_token_service([]), redirected=registry.is_token_service_learnt
+            "GET",
+            url,
+            to_token_service([]),
+            redirected=registry.is_token_service_learnt and not same_origin(url, registry.url),
         )
         return await read_whole(answer, MAX_TOKEN_ANSWER)

@@ -24,7 +24,7 @@ BOTH = Door(has_certificate=True, behind_proxy=PROXIES)
         pytest.param(PLAIN, "::ffff:127.0.0.1", False, Admission.MIRROR, id="plain, IPv4-mapped"),
         pytest.param(PLAIN, "192.168.1.7", False, Admission.MIRROR, id="plain, private"),
         pytest.param(PLAIN, "fd00::7", False, Admission.MIRROR, id="plain, unique local"),
-        pytest.param(PLAIN, "1.1.1.1", True, Admission.MIRROR, id="mitmproxy's own TLS"),
+        pytest.param(PLAIN, "127.0.0.1", True, Admission.MIRROR, id="mitmproxy's own TLS"),
         pytest.param(CERTIFIED, "1.1.1.1", True, Admission.MIRROR, id="TLS, from everywhere"),
         pytest.param(CERTIFIED, "127.0.0.1", False, Admission.REDIRECT, id="plain beside TLS"),
         pytest.param(
@@ -45,7 +45,7 @@ def test_a_peer_is_admitted(door: Door, peer: str, tls: bool, expected: Admissio
 @pytest.mark.parametrize(
     ("door", "peer", "words"),
     [
-        # Passwords would cross the Internet in the clear.
+        # Passwords would cross the Internet in the clear, or under a certificate of anyone's.
         pytest.param(PLAIN, "1.1.1.1", "without a certificate", id="public"),
         pytest.param(PLAIN, "2606:4700::1", "without a certificate", id="public IPv6"),
         pytest.param(PLAIN, "100.64.0.1", "without a certificate", id="behind a carrier's NAT"),
@@ -56,9 +56,12 @@ def test_a_peer_is_admitted(door: Door, peer: str, tls: bool, expected: Admissio
         pytest.param(PROXIED, "192.0.3.1", "docxy_behind_proxy", id="beside the network"),
     ],
 )
-def test_a_peer_is_refused_over_plain_http(door: Door, peer: str, words: str) -> None:
+@pytest.mark.parametrize("tls", [False, True], ids=["plain HTTP", "mitmproxy's own TLS"])
+def test_a_peer_is_refused_without_a_certificate(
+    door: Door, peer: str, words: str, tls: bool
+) -> None:
     with pytest.raises(Refusal, match=words) as refused:
-        door.admit(parse_address(peer), tls=False)
+        door.admit(parse_address(peer), tls=tls)
     assert (refused.value.status, refused.value.code) == (403, "DENIED")
 
 

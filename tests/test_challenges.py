@@ -93,6 +93,7 @@ def of(*parameters: tuple[str, str], scheme: str = "Bearer") -> Challenge:
             [Challenge("Negotiate", token68="YWJj/+-._~YWI==")],
             id="token68",
         ),
+        pytest.param("Bearer YWJj", [Challenge("Bearer", token68="YWJj")], id="Bearer's token68"),
         # By the grammar a parameter has a value, so this is a token68.
         pytest.param(
             "Negotiate YWJjZGU=", [Challenge("Negotiate", token68="YWJjZGU=")], id="padded once"
@@ -218,6 +219,7 @@ def test_what_does_not_follow_the_grammar_is_refused(value: str) -> None:
             [f'Bearer realm="{MIRROR}",scope="a \\"b\\" \\\\"'],
             id="escapes stay escapes",
         ),
+        pytest.param(["Negotiate"], ["Negotiate"], id="a scheme alone"),
         pytest.param([], [], id="no field"),
     ],
 )

@@ -275,7 +275,9 @@ class TestFailures:
     async def test_mirror_that_ends(self, hub: Hub, mirror: Mirror) -> None:
         await mirror.stop()
         attribution = Attribution(hub.requests)
-        with pytest.raises(Failure, match=r"^the mirror ended; GET /health: [^\n]*\n  \["):
+        with pytest.raises(
+            Failure, match=r"^the mirror ended; GET /health: [^\n]*; the last it said:\n"
+        ):
             await show_pull(mirror, attribution)
         with pytest.raises(Failure, match=r"^the mirror ended; the last it said:\n"):
             await asyncio.wait_for(follow(mirror, attribution), 5)

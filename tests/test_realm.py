@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from addon.realm import Entrance, parse_public_url, realm
+from addon.realm import Entrance, is_host_name, parse_public_url, realm
 
 
 @pytest.mark.parametrize(
@@ -154,3 +154,33 @@ def test_random_text_is_an_address_of_a_host_or_refused() -> None:
         assert parts.path == "/auth/token", text
         assert parse_public_url(url) == url
     assert read > 300
+
+
+@pytest.mark.parametrize("name", ["m.example", "a", "xn--bcher-kva.example", "192.0.2.1", "A-1.b"])
+def test_a_hosts_name_is_one(name: str) -> None:
+    assert is_host_name(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    # What ends a host in an address, or the quotes around it.
+    [
+        "",
+        "a/b",
+        "a\\b",
+        "a@b",
+        "a?b",
+        "a#b",
+        "a:1",
+        '"',
+        "a b",
+        "a\n",
+        "*.a",
+        "é",
+        "[::1]",
+        ".",
+        "-",
+    ],
+)
+def test_what_could_end_a_host_is_no_name(name: str) -> None:
+    assert not is_host_name(name)

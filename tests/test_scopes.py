@@ -45,6 +45,7 @@ def test_official_repositories_are_named_in_full(scope: str, expected: str) -> N
         pytest.param("repository:reg.example:5000/alpine:pull", id="a host with a port"),
         pytest.param("registry:catalog:*", id="another type"),
         pytest.param("repositoryx:alpine:pull", id="a type that only begins alike"),
+        pytest.param("registry(plugin):alpine:pull", id="a class of another type"),
         pytest.param("repository(plugin:alpine:pull", id="a class without its end"),
         pytest.param("Repository:alpine:pull", id="a type in upper case"),
         pytest.param("repository:alpine", id="no actions, so no scope"),

@@ -23,7 +23,9 @@ class Buildah:
     def pull(self, name: str, *, platform: str = "", plain: bool = False) -> Pulled:
         choice = [f"--platform={platform}"] if platform else []
         trust = "--tls-verify=false" if plain else self._trust
-        image = self._run("pull", "--quiet", trust, self._policy, *choice, name).strip()
+        # It asks the registry only if told to when it has the image.
+        words = ("--quiet", "--policy=always", trust, self._policy, *choice)
+        image = self._run("pull", *words, name).strip()
         listed = json.loads(self._run("images", "--json", image))[0]
         container = self._run("from", "--pull-never", self._policy, *choice, image).strip()
         try:

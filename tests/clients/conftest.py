@@ -11,7 +11,7 @@ import pytest
 from tests.clients.buildah import Buildah
 from tests.clients.containerd import Containerd, running_containerd
 from tests.clients.docker import CLIENT, DAEMON, Docker, running_docker
-from tests.clients.engine import Engine
+from tests.clients.engine import Client, Engine
 from tests.clients.podman import Podman
 from tests.clients.processes import mounts_below, need, processes_below, run
 from tests.clients.site import Site, open_site
@@ -70,7 +70,14 @@ def docker(folder: Path, site: Site, containerd: Containerd) -> Iterator[Docker]
 
 
 @pytest.fixture
-def engine(request: pytest.FixtureRequest) -> Engine:
+def client(request: pytest.FixtureRequest) -> Client:
     """The client that a row of a table names."""
+    found: Client = request.getfixturevalue(request.param)
+    return found
+
+
+@pytest.fixture
+def engine(request: pytest.FixtureRequest) -> Engine:
+    """The same, where the table names such that unpack."""
     found: Engine = request.getfixturevalue(request.param)
     return found

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +21,7 @@ SNAPSHOTTER = "--snapshotter=native"
 class Containerd:
     def __init__(self, folder: Path, site: Site) -> None:
         self.socket = folder / "containerd.sock"
-        self.environ = {"PATH": os.environ["PATH"], "HOME": str(folder)}
+        self.environ = site.environ(folder)
         self._hosts = folder / "certs.d"
         self._credentials: list[str] = []
         self._views = itertools.count(1)
@@ -39,13 +38,10 @@ class Containerd:
         config = self._config(digest, platform or OWN)
         return Pulled(digest, config, unpacked_in(self._root(chain[1])))
 
-    def fetch(self, name: str, *words: str) -> dict[str, bytes]:
-        """Fetch what need not be an image: all that the manifest names, and itself, by digest."""
+    def fetch(self, name: str, *words: str) -> frozenset[str]:
+        """Fetch what need not be an image, and unpack nothing; the digests of what came."""
         self._run("content", "fetch", *words, *self._access(plain=False), name)
-        digest = self._digest(name)
-        manifest = json.loads(self._content(digest))
-        parts = [manifest["config"], *manifest["layers"]]
-        return {each: self._content(each) for each in (digest, *(one["digest"] for one in parts))}
+        return self._tree(self._digest(name))
 
     @contextmanager
     def logged_in(self, user: str, password: str) -> Iterator[None]:
@@ -67,6 +63,15 @@ class Containerd:
         if "manifests" in document:
             return self._config(_choose(document["manifests"], platform), platform)
         return str(document["config"]["digest"])
+
+    def _tree(self, digest: str) -> frozenset[str]:
+        """A manifest's digest and all below it that is there."""
+        document = json.loads(self._content(digest))
+        below = [self._tree(each["digest"]) for each in document.get("manifests", ())]
+        parts = [document["config"], *document["layers"]] if "config" in document else []
+        there = set(self._run("content", "list", "--quiet").split())
+        named = {digest, *(part["digest"] for part in parts)}
+        return frozenset(named & there).union(*below)
 
     def _content(self, digest: str) -> bytes:
         return self._run("content", "get", digest).encode()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -64,9 +63,7 @@ volume_path = "{folder}/volumes"
     auth = folder / "auth.json"
     auth.write_text("{}")
     environ = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(folder),
-        "TMPDIR": str(folder),
+        **site.environ(folder),
         "XDG_RUNTIME_DIR": str(folder),
         "REGISTRY_AUTH_FILE": str(auth),
         "CONTAINERS_CONF": str(engine),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,9 +25,7 @@ class Docker:
         no_certificates = folder / "no-certificates"
         no_certificates.mkdir()
         self.environ = {
-            "PATH": os.environ["PATH"],
-            "HOME": str(folder),
-            "TMPDIR": str(folder),
+            **site.environ(folder),
             "DOCKER_HOST": self.socket,
             "DOCKER_CONFIG": str(folder / "client"),
             # Go's own, in place of /etc/docker/certs.d; the client asks for the login itself.

@@ -1,4 +1,4 @@
-"""What podman, buildah, containerd and Docker have in common: they pull an image and unpack it."""
+"""What the clients have in common: all pull images, and all but skopeo unpack them."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ class Pulled:
     files: Unpacked
 
 
-class Engine(Protocol):
+class Client(Protocol):
     """One client, with storage of its own. What it refuses is a `ClientFailed`."""
 
-    def pull(self, name: str, *, platform: str = "", plain: bool = False) -> Pulled:
-        """Pull and unpack.
+    def pull(self, name: str, *, platform: str = "", plain: bool = False) -> object:
+        """Pull an image.
 
         Args:
             name: the image as a user writes it.
@@ -45,6 +45,12 @@ class Engine(Protocol):
 
     def logged_in(self, user: str, password: str) -> AbstractContextManager[None]:
         """A login at the mirror that lasts for the block."""
+
+
+class Engine(Client, Protocol):
+    """A client that also unpacks what it pulls."""
+
+    def pull(self, name: str, *, platform: str = "", plain: bool = False) -> Pulled: ...
 
 
 def unpacked_in(root: Path) -> Unpacked:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
@@ -36,6 +37,20 @@ class Site:
     A client knows no other, so what it pulls over TLS it has from the mirror and not from the Hub
     or its CDN.
     """
+
+    def environ(self, folder: Path) -> dict[str, str]:
+        """For a client that keeps its things in a folder and gets nowhere but to the mirrors.
+
+        Some ask Docker Hub itself once its mirror refuses; what they would hear there differs from
+        network to network. The mirror is nobody's proxy, so that way ends at once.
+        """
+        return {
+            "PATH": os.environ["PATH"],
+            "HOME": str(folder),
+            "TMPDIR": str(folder),
+            "HTTPS_PROXY": self.plain.url,
+            "NO_PROXY": self.mirror.host,
+        }
 
     @cached_property
     def big(self) -> Image:

@@ -31,12 +31,12 @@ class Skopeo:
         self._configuration = configure(folder, site)
         self._copies = 0
 
-    def copy(self, name: str, *words: str, platform: str = OWN, plain: bool = False) -> Copied:
+    def pull(self, name: str, *words: str, platform: str = "", plain: bool = False) -> Copied:
         self._copies += 1
         target = self._folder / f"copy-{self._copies}"
         trust = "--src-tls-verify=false" if plain else f"--src-cert-dir={self._certificates}"
         self._run(
-            *("--override-arch", platform.split("/")[1], "copy", trust, *words),
+            *("--override-arch", (platform or OWN).split("/")[1], "copy", trust, *words),
             *(f"docker://{name}", f"dir:{target}"),
         )
         return _copied(target)

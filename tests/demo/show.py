@@ -14,14 +14,7 @@ from tests.hub import Hub
 from tests.running import Mirror, running_mirror
 
 from .asked import Asked, Attribution
-from .lines import (
-    client_row,
-    format_seconds,
-    format_size,
-    heading,
-    hub_row,
-    hub_rows,
-)
+from .lines import client_row, format_seconds, format_size, heading, hub_row, hub_rows
 from .pull import Engine, PullFailed, new_session
 from .witnessed import SCRIPT, witnessed
 

@@ -1,0 +1,97 @@
+"""What holds for the tree as a whole."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from addon import options, tls
+
+ROOT = Path(__file__).parent.parent
+MODULES = {path.stem: path for path in (ROOT / "addon").glob("*.py")}
+
+# A version alone, and what mitmproxy loads under a name of its own: the end-to-end tests do.
+UNTESTED = {"__init__", "mirror"}
+
+# Modules with I/O, or mitmproxy's own shape. All others work with neither mitmproxy nor aiohttp.
+WITH_MITMPROXY = {"hooks", "inner", "launch", "mirror", "startup", "tls", "wire"}
+# These know an answer of the outbound client, or its settings, and so the client's module.
+WITH_AIOHTTP = {"answering", "blobs", "fetching", "learning", "options", "outbound", "redirects"}
+PURE = set(MODULES) - WITH_MITMPROXY - WITH_AIOHTTP
+
+
+def imports(path: Path) -> set[str]:
+    """Every module that a file imports, wherever in it."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name} imports relatively"
+            found.add(node.module or "")
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def packages(module: str, seen: set[str]) -> set[str]:
+    """The packages that a module of ours needs, by itself or through others of ours."""
+    if module in seen:
+        return set()
+    seen.add(module)
+    found: set[str] = set()
+    for name in imports(MODULES[module]):
+        package, _, rest = name.partition(".")
+        found.add(package)
+        if package == "addon" and rest in MODULES:
+            found |= packages(rest, seen)
+    return found
+
+
+@pytest.mark.parametrize("module", sorted(set(MODULES) - UNTESTED))
+def test_a_module_has_a_test_file_of_its_name(module: str) -> None:
+    folders = (ROOT / "tests", ROOT / "tests" / "e2e")
+    assert any((folder / f"test_{module}.py").is_file() for folder in folders)
+
+
+@pytest.mark.parametrize("module", sorted(PURE))
+def test_a_pure_module_needs_neither_mitmproxy_nor_aiohttp(module: str) -> None:
+    assert packages(module, set()).isdisjoint({"mitmproxy", "aiohttp", "yarl"})
+
+
+@pytest.mark.parametrize("module", sorted(WITH_AIOHTTP))
+def test_what_asks_upstreams_does_not_need_mitmproxy(module: str) -> None:
+    assert "mitmproxy" not in packages(module, set())
+
+
+def test_one_module_alone_imports_aiohttp() -> None:
+    importing = {m for m, path in MODULES.items() if "aiohttp" in imports(path)}
+    assert importing == {"outbound"}
+
+
+@pytest.mark.parametrize("module", sorted(WITH_MITMPROXY | WITH_AIOHTTP | UNTESTED))
+def test_a_module_that_is_listed_here_is_there(module: str) -> None:
+    assert module in MODULES
+
+
+def test_imports_are_found_wherever_they_are() -> None:
+    # Otherwise the tests above could not fail.
+    assert "mitmproxy" in packages("mirror", set())
+    assert "aiohttp" in packages("options", set())
+    assert "mitmproxy" in packages("launch", set())
+
+
+DECLARED = {option.name for option in options.OPTIONS} | set(tls.OPTIONS)
+
+
+@pytest.mark.parametrize("option", sorted(DECLARED))
+def test_an_option_stands_in_the_readme(option: str) -> None:
+    # mitmdump --options does not list the options of a script.
+    assert re.search(rf"\b{option}\b", (ROOT / "README.md").read_text())
+
+
+def test_every_option_in_the_readme_is_declared() -> None:
+    text = (ROOT / "README.md").read_text()
+    assert set(re.findall(r"\bdocxy_[a-z_]*[a-z]\b", text)) <= DECLARED | {"docxy_mitmproxy"}
