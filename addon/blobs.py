@@ -17,7 +17,7 @@ from addon.redirects import REDIRECTS, Redirects, follow, resolve_target
 from addon.registry import Registry, authority
 from addon.reply import Body, BrokenTransfer
 from addon.singleflight import SingleFlight
-from addon.transfer import FIRST_PIECE, Begun, NoParts, OneStream, Pieces, Stream
+from addon.transfer import FIRST_PIECE, FIRST_WINDOW, Begun, NoParts, OneStream, Pieces, Stream
 
 _HASHES = {"sha256": hashlib.sha256, "sha512": hashlib.sha512}
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/(?:[0-9]+|\*)")
@@ -53,6 +53,14 @@ class Opened:
 
 
 @dataclass(frozen=True, slots=True)
+class Spread:
+    """How far one transfer may spread: pieces side by side, bytes here before anybody reads."""
+
+    pieces: int
+    window: int = FIRST_WINDOW
+
+
+@dataclass(frozen=True, slots=True)
 class BlobLimits:
     """How blobs may spread: pieces of one side by side, connections to a host, bytes in all."""
 
@@ -68,7 +76,7 @@ class Blobs:
         self.outbound = outbound
         self.redirects = redirects
         self.flights: SingleFlight[None] = SingleFlight()
-        self.pieces = limits.pieces
+        self._pieces = limits.pieces
         self.budget = Budget(limits.bytes_in_flight)
         self._host_connections = limits.host_connections
         self._lanes: dict[str, Lanes] = {}
@@ -77,13 +85,17 @@ class Blobs:
         """The connections that blobs may use to a host."""
         return self._lanes.setdefault(host, Lanes(self._host_connections))
 
+    def pieces_for(self, transfers: int) -> int:
+        """Pieces of each blob where so many share a host's connections."""
+        return max(1, min(self._pieces, self._host_connections // max(1, transfers)))
+
     async def open(
         self,
         source: BlobSource,
         wanted: Wanted | None,
         size: int | None,
         urgency: Urgency,
-        window: int | None = None,
+        spread: Spread | None = None,
     ) -> Opened | Answer:
         """A blob's bytes from where they are wanted, or the answer that there are none.
 
@@ -92,17 +104,20 @@ class Blobs:
             wanted: the client's range; None: the whole.
             size: the whole's length, if a manifest named it.
             urgency: whether a client waits.
-            window: bytes that may be fetched before anybody reads.
+            spread: how far it may spread, where it does not run alone.
 
         Raises:
             UpstreamFailure: no upstream answered.
         """
-        spread = self.pieces > 1 and source.may_be_far and (size is None or size > FIRST_PIECE)
-        if spread and source.is_far and size is not None:
-            found = await self._open_at_once(source, wanted, size, urgency, window)
+        spread = spread or Spread(self.pieces_for(self.budget.running + 1))
+        may_spread = (
+            spread.pieces > 1 and source.may_be_far and (size is None or size > FIRST_PIECE)
+        )
+        if may_spread and source.is_far and size is not None:
+            found = await self._open_at_once(source, wanted, size, urgency, spread)
             if found:
                 return found
-        asked = _first_piece(wanted) if spread else wanted
+        asked = _first_piece(wanted) if may_spread else wanted
         answer = await source.ask("GET", asked, urgency)
         sent = _sent(answer)
         if sent is None or sent.first != (wanted.first if wanted else 0):
@@ -111,9 +126,9 @@ class Blobs:
         source.note(answer, sent.total)
         begun = Begun(answer.body, min(sent.last, last))
         whole = Sent(sent.first, last, sent.total)
-        if spread and begun.last < last and source.is_far:
+        if may_spread and begun.last < last and source.is_far:
             body = Pieces(
-                source, sent.first, last, begun, self.pieces, self.budget, urgency, window
+                source, sent.first, last, begun, spread.pieces, self.budget, urgency, spread.window
             )
             return Opened(answer, whole, body)
         stream = Stream(source, sent.first, last, begun, urgency)
@@ -125,7 +140,7 @@ class Blobs:
         wanted: Wanted | None,
         size: int,
         urgency: Urgency,
-        window: int | None,
+        spread: Spread,
     ) -> Opened | Answer | None:
         """All pieces of a blob at once, since its size is known; None: it has not these bytes."""
         first = wanted.first if wanted else 0
@@ -133,7 +148,9 @@ class Blobs:
         if first > last:
             return None
         head = source.expect(first, size)
-        pieces = Pieces(source, first, last, None, self.pieces, self.budget, urgency, window)
+        pieces = Pieces(
+            source, first, last, None, spread.pieces, self.budget, urgency, spread.window
+        )
         try:
             answer = await head
         except BaseException:

@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 KIB = 1024
 FIRST_PIECE = 256 * KIB
 LARGEST_PIECE = 2048 * KIB
+FIRST_WINDOW = 16 * FIRST_PIECE
 LARGEST_WINDOW = 32 * 1024 * KIB
 # Seconds without a byte of the piece that the client waits for, after which it is asked again on
 # another connection; a lost packet's retransmission takes less.
@@ -187,9 +188,9 @@ class Pieces:
         side_by_side: int,
         budget: Budget,
         urgency: Urgency,
-        window: int | None = None,
+        window: int = FIRST_WINDOW,
     ) -> None:
-        """Begin; `window` bytes may be here before anybody reads (None: a piece for each lane)."""
+        """Begin; so many bytes as the window holds may be here before anybody reads."""
         self._source = source
         self._last = last
         self._side_by_side = side_by_side
@@ -199,8 +200,8 @@ class Pieces:
         self._pieces: deque[Piece] = deque()
         self._next = first
         self._given = first
-        self._started = 0
-        self._window = window or side_by_side * FIRST_PIECE
+        self._window = window
+        self._length = last + 1 - first
         self._is_open = True
         budget.enter()
         if begun:
@@ -264,22 +265,22 @@ class Pieces:
     def _fill(self) -> None:
         """Begin what the window has room for."""
         while self._is_open and self._next <= self._last and len(self._pieces) < self._side_by_side:
-            length = min(self._piece_length(), self._last + 1 - self._next)
             window = self._budget.share(self._window, FIRST_PIECE)
+            length = min(self._piece_length(window), self._last + 1 - self._next)
             if self._pieces and self._next + length - self._given > window:
                 return
             self._start(length)
 
-    def _piece_length(self) -> int:
-        rounds = self._started // self._side_by_side
-        return int(min(FIRST_PIECE << min(rounds, 10), LARGEST_PIECE))
+    def _piece_length(self, window: int) -> int:
+        """As many pieces as lanes, of the blob or of the window if that is smaller."""
+        part = -(-min(self._length, window) // self._side_by_side)
+        return min(max(part, FIRST_PIECE), LARGEST_PIECE)
 
     def _start(self, length: int, begun: Begun | None = None) -> None:
         last = self._next + length - 1
         stream = Stream(self._source, self._next, last, begun, self._urgency)
         self._pieces.append(Piece(stream, self._changed.set))
         self._next += length
-        self._started += 1
 
 
 class OneStream:
