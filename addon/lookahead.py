@@ -61,7 +61,8 @@ class Watchers:
 
 
 Key = tuple[str, str, str]
-Begin = Callable[[Reader, str, Descriptor], Awaitable[Begun | None]]
+# Reader, repository, blob, and how many of the image's blobs run side by side.
+Begin = Callable[[Reader, str, Descriptor, int], Awaitable[Begun | None]]
 
 
 class Ahead:
@@ -136,6 +137,7 @@ class Image:
         self._limits = limits
         self._over = over
         self._waiting = deque(blobs)
+        self._side_by_side = min(limits.transfers, len(blobs))
         self._begun: dict[str, asyncio.Task[Begun | None]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._move_on()
@@ -186,7 +188,7 @@ class Image:
             self._timer = loop.call_later(self._limits.unclaimed_seconds, self.close)
 
     async def _start(self, blob: Descriptor) -> Begun | None:
-        return await self._begin(self._reader, self.key[1], blob)
+        return await self._begin(self._reader, self.key[1], blob, self._side_by_side)
 
 
 def _close_result(task: asyncio.Task[Begun | None]) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from addon.answers import reply_of, with_field
 from addon.asked import Asked
-from addon.blobs import BlobKey, BlobSource, Opened, blob_body, blob_length
+from addon.blobs import BlobKey, BlobSource, Opened, Spread, verified
 from addon.descriptors import Descriptor
 from addon.errors import MirrorError, failure
 from addon.headers import Fields, to_client, to_registry
@@ -178,16 +178,17 @@ class BlobPulls:
 
         return self._upstream.small_blobs.begin(key, size, open_body)
 
-    async def _begin(self, reader: Reader, name: str, blob: Descriptor) -> Begun | None:
-        """Begin a blob that nobody has asked for yet."""
+    async def _begin(
+        self, reader: Reader, name: str, blob: Descriptor, side_by_side: int
+    ) -> Begun | None:
+        """Begin a blob that nobody has asked for yet, beside others of its image."""
         key = (reader.audience, name, blob.digest)
         if self._upstream.small_blobs.takes(blob.digest, blob.size):
             self._begin_small(reader, key, blob.size)
             return None
         source = self._source(reader, key, None)
-        opened = await self._upstream.blobs.open(
-            source, None, blob.size, Urgency.AHEAD, self._window
-        )
+        spread = Spread(self._upstream.blobs.pieces_for(side_by_side), self._window)
+        opened = await self._upstream.blobs.open(source, None, blob.size, Urgency.AHEAD, spread)
         if isinstance(opened, Answer):
             opened.body.close()
             return None
