@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from addon.answers import reply_of, with_field
 from addon.asked import Asked
-from addon.blobs import BlobKey, BlobSource, Opened, Spread, verified
+from addon.blobs import BlobKey, BlobSource, Opened, Spread, blob_body, blob_length
 from addon.descriptors import Descriptor
 from addon.errors import MirrorError, failure
 from addon.headers import Fields, to_client, to_registry
