@@ -4,45 +4,56 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class _Flight(Generic[T]):
+    """A request on its way, and how many wait for it."""
+
+    task: asyncio.Task[T]
+    askers: int = 0
 
 
 class SingleFlight(Generic[T]):
     """Shares what is being asked for; keeps nothing of it once it is there."""
 
     def __init__(self) -> None:
-        self._tasks: dict[Hashable, asyncio.Task[T]] = {}
-        self._waiting: dict[Hashable, int] = {}
+        self._flights: dict[Hashable, _Flight[T]] = {}
+
+    def __len__(self) -> int:
+        return len(self._flights)
 
     async def once(self, key: Hashable, ask: Callable[[], Awaitable[T]]) -> T:
         """What `ask` gives, asked once for all who want the same at the same time.
 
         An asker that leaves does not end the others' request; the last one does.
         """
-        task = self._tasks.get(key)
-        if task is None:
-            task = asyncio.get_running_loop().create_task(_run(ask))
-            self._tasks[key] = task
-            task.add_done_callback(lambda done: self._forget(key, done))
-        self._waiting[key] = self._waiting.get(key, 0) + 1
+        flight = self._flights.get(key) or self._begin(key, ask)
+        flight.askers += 1
         try:
-            return await asyncio.shield(task)
+            return await asyncio.shield(flight.task)
         finally:
-            left = self._waiting[key] = self._waiting[key] - 1
-            if not left:
-                del self._waiting[key]
-                if not task.done():
-                    # Out of the table at once: who asks now must not be given what was ended.
-                    del self._tasks[key]
-                    task.cancel()
+            flight.askers -= 1
+            if not flight.askers and not flight.task.done():
+                # Out of the table at once: who asks now must not be given what was ended.
+                self._forget(key, flight)
+                flight.task.cancel()
 
-    def _forget(self, key: Hashable, done: asyncio.Task[T]) -> None:
-        if self._tasks.get(key) is done:
-            del self._tasks[key]
-        if not done.cancelled():
-            done.exception()  # whoever still waited has seen it
+    def _begin(self, key: Hashable, ask: Callable[[], Awaitable[T]]) -> _Flight[T]:
+        flight = _Flight(asyncio.get_running_loop().create_task(_run(ask)))
+        self._flights[key] = flight
+        flight.task.add_done_callback(lambda _: self._forget(key, flight))
+        return flight
+
+    def _forget(self, key: Hashable, flight: _Flight[T]) -> None:
+        if self._flights.get(key) is flight:
+            del self._flights[key]
+        if flight.task.done() and not flight.task.cancelled():
+            flight.task.exception()  # whoever still waited has seen it
 
 
 async def _run(ask: Callable[[], Awaitable[T]]) -> T:
