@@ -4,10 +4,11 @@ mitmproxy runs this file under a name of its own, so nothing is defined here.
 """
 
 from addon.hooks import Flows
+from addon.sockets import ClientSockets
 from addon.startup import Deferred, Startup
 from addon.tls import Certificates
 
 _certificates = Certificates()
 _flows = Flows()
 
-addons = [Startup(_flows, _certificates), _certificates, _flows, Deferred()]
+addons = [Startup(_flows, _certificates), _certificates, _flows, ClientSockets(), Deferred()]

@@ -1,0 +1,102 @@
+"""The sockets that clients connect to, given their congestion control.
+
+mitmproxy says where it listens but keeps the sockets to itself: `Servers` of its proxyserver addon
+holds an instance for each mode, whose `_servers` are asyncio's. This is an internal of mitmproxy,
+used here and nowhere else; tests/test_sockets.py says in words when it changes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from mitmproxy import ctx, exceptions
+from mitmproxy.addonmanager import Loader
+
+from addon.congestion import (
+    OPTION,
+    Settable,
+    explain,
+    parse_congestion_control,
+    set_congestion_control,
+    system_congestion_control,
+)
+
+logger = logging.getLogger(__name__)
+
+
+def listening_sockets(instances: Iterable[object]) -> Iterator[Settable]:
+    """The TCP sockets of mitmproxy's server instances."""
+    for instance in instances:
+        for server in getattr(instance, "_servers", ()):
+            # QUIC's are of another kind, and no socket is to be had of them.
+            if isinstance(server, asyncio.Server):
+                yield from server.sockets
+
+
+class ClientSockets:
+    """Gives what listens its congestion control, at the start and whenever a mode is added."""
+
+    def __init__(self) -> None:
+        self._name = ""
+        self._said = ""
+
+    def load(self, loader: Loader) -> None:
+        """Declare the option, and wait for sockets: they are made before `running`."""
+        loader.add_option(OPTION.name, OPTION.type, OPTION.default, OPTION.help)
+        proxyserver = _proxyserver()
+        if proxyserver:
+            proxyserver.servers.changed.connect(self._changed)
+
+    def configure(self, updated: set[str]) -> None:
+        """Give sockets that listen already the new one."""
+        if OPTION.name not in updated:
+            return
+        try:
+            name = parse_congestion_control(ctx.options.docxy_congestion_control)
+        except ValueError as e:
+            if listens():
+                raise exceptions.OptionsError(str(e)) from e  # type: ignore[no-untyped-call]
+            logger.error("%s", e)  # it ends the start; raised, it would have a traceback
+            return
+        was, self._name = self._name, name
+        self._set(name or (system_congestion_control() if was else ""))
+
+    def done(self) -> None:
+        """Leave the sockets alone."""
+        proxyserver = _proxyserver()
+        if proxyserver:
+            proxyserver.servers.changed.disconnect(self._changed)
+
+    async def _changed(self) -> None:
+        self._set(self._name)
+
+    def _set(self, name: str) -> None:
+        if not name:
+            return
+        for listening in _listening():
+            try:
+                set_congestion_control(listening, name)
+            except OSError as e:
+                self._say(explain(name, e))
+
+    def _say(self, line: str) -> None:
+        if line != self._said:
+            self._said = line
+            logger.warning("%s", line)
+
+
+def listens() -> bool:
+    """Whether there is a socket yet."""
+    return any(True for _ in _listening())
+
+
+def _listening() -> Iterator[Settable]:
+    proxyserver = _proxyserver()
+    return listening_sockets(proxyserver.servers if proxyserver else ())
+
+
+def _proxyserver() -> Any:
+    return ctx.master.addons.get("proxyserver")  # type: ignore[no-untyped-call]
