@@ -78,6 +78,11 @@ class Pull:
             for descriptor in content["layers"]:
                 group.create_task(layer(descriptor))
 
+    async def token(self) -> str:
+        """A token, and no more."""
+        await self._login(await self._get("ping", self.base / "v2/"))
+        return self._authorization.get("Authorization", "").removeprefix("Bearer ")
+
     async def _manifest(self, reference: str) -> bytes:
         url = self.base / f"v2/{self.repository}/manifests/{reference}"
         got = await self._get("manifest", url)

@@ -11,17 +11,19 @@ import json
 import sys
 from typing import Any
 
-from tests.hub import Hub
+from tests.hub import Hub, Image
 
 from .images import IMAGES
 
 
-def _add(hub: Hub, name: str) -> dict[str, Any]:
-    image = hub.add_image(f"library/{name}", "latest", IMAGES[name], compression=None)
+def _add(hub: Hub, added: dict[str, Image], name: str) -> Any:
+    if name not in added:
+        added[name] = hub.add_image(f"library/{name}", "latest", IMAGES[name], compression=None)
+    image = added[name]
     return {"layers": [[layer.digest, layer.size] for layer in image.layers]}
 
 
-def _log(hub: Hub) -> list[dict[str, Any]]:
+def _log(hub: Hub) -> Any:
     seen = [
         {
             "time": each.time,
@@ -54,10 +56,11 @@ async def _main(arguments: dict[str, Any]) -> None:
         hub.settings.pull_limit = 1_000_000
         hub.issue_certificate(hub.folder, "127.0.0.1", "127.0.0.9", "10.77.0.2", "10.77.1.2")
         print(json.dumps(_addresses(hub, str(hub.folder))), flush=True)
-        loop = asyncio.get_running_loop()
+        loop, added = asyncio.get_running_loop(), dict[str, Image]()
         while line := await loop.run_in_executor(None, sys.stdin.readline):
             question = json.loads(line)
-            said = _add(hub, question["image"]) if question["do"] == "add" else _log(hub)
+            is_image = question["do"] == "add"
+            said = _add(hub, added, question["image"]) if is_image else _log(hub)
             print(json.dumps(said), flush=True)
 
 

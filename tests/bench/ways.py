@@ -68,10 +68,11 @@ async def mirror(
     settings: Mapping[str, str] | None = None,
     *,
     host: str = MIRROR_HOST,
+    port: int | None = None,
     prefix: tuple[str, ...] = (),
 ) -> AsyncIterator[Way]:
     """The mirror with TLS; its state outlives it, so a second start knows what the first learnt."""
-    port = 8443 if prefix else free_port(host)
+    port = port or free_port(host)
     state = site.folder / "state"
     given = {
         "docxy_token_service": site.token,

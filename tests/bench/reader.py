@@ -1,0 +1,49 @@
+"""Reads one large blob and drops it, in a process of its own: cheap, and checked all the same.
+
+`python -m tests.bench.reader URL CA TOKEN` prints `{"bytes", "digest", "seconds"}` as JSON.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import json
+import ssl
+import sys
+import time
+from urllib.parse import urlsplit
+
+BUFFER = 1024 * 1024
+
+
+def read(url: str, ca: str, token: str) -> dict[str, object]:
+    """Follow redirects, and read to the end."""
+    began = time.monotonic()
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    context = ssl.create_default_context(cafile=ca)
+    while True:
+        at = urlsplit(url)
+        connection = http.client.HTTPSConnection(at.netloc, context=context)
+        connection.request("GET", url.removeprefix(f"https://{at.netloc}"), headers=headers)
+        response = connection.getresponse()
+        location = response.getheader("Location")
+        if response.status not in (302, 303, 307, 308) or not location:
+            break
+        if urlsplit(location).netloc != at.netloc:
+            headers = {}
+        url = location
+    buffer, digest, count = memoryview(bytearray(BUFFER)), hashlib.sha256(), 0
+    while (length := response.readinto(buffer)) > 0:
+        digest.update(buffer[:length])
+        count += length
+    seconds = time.monotonic() - began
+    return {
+        "status": response.status,
+        "bytes": count,
+        "digest": f"sha256:{digest.hexdigest()}",
+        "seconds": seconds,
+    }
+
+
+if __name__ == "__main__":
+    print(json.dumps(read(*sys.argv[1:4])))
