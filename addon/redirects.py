@@ -25,6 +25,8 @@ MAX_REDIRECTS = 5
 # Seconds before its end that an address is asked for anew, and that one without an end is kept.
 MARGIN = 30.0
 UNKNOWN_LIFETIME = 60.0
+# Whatever an address says; Hub's hold for 20 minutes, S3's for a week at most.
+LONGEST_LIFETIME = 24 * 3600.0
 
 _URL_CHARACTERS = re.compile(r"[!-~]+")
 _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
@@ -98,14 +100,24 @@ def expires_at(url: str, now: float) -> float:
     CloudFront says `Expires=<seconds since 1970>`, S3 and its kin `X-Amz-Date` and
     `X-Amz-Expires=<seconds>`; of any other address nothing is known.
     """
-    query = dict(parse_qsl(urlsplit(url).query))
     try:
-        if "Expires" in query:
-            return float(query["Expires"]) - MARGIN
-        signed = datetime.strptime(query["X-Amz-Date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
-        return signed.timestamp() + float(query["X-Amz-Expires"]) - MARGIN
-    except (KeyError, ValueError):
+        return min(_end(dict(parse_qsl(urlsplit(url).query))), now + LONGEST_LIFETIME) - MARGIN
+    except (KeyError, ValueError, OverflowError):
         return now + UNKNOWN_LIFETIME
+
+
+def _end(query: dict[str, str]) -> float:
+    if "Expires" in query:
+        return _seconds(query["Expires"])
+    signed = datetime.strptime(query["X-Amz-Date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+    return signed.timestamp() + _seconds(query["X-Amz-Expires"])
+
+
+def _seconds(text: str) -> float:
+    """Digits alone: a float may also be infinite, or no number, which never ends."""
+    if not (text.isascii() and text.isdigit()):
+        raise ValueError(f"{text!r} is no number of seconds")
+    return float(text)
 
 
 def resolve_target(registry: Registry, url: str, location: str) -> str:

@@ -6,7 +6,17 @@ import random
 import pytest
 
 from addon.errors import UpstreamFailure
-from addon.redirects import MAX_REDIRECTS, REDIRECTS, follow, resolve_target
+from addon.redirects import (
+    LONGEST_LIFETIME,
+    MARGIN,
+    MAX_REDIRECTS,
+    REDIRECTS,
+    UNKNOWN_LIFETIME,
+    Redirects,
+    expires_at,
+    follow,
+    resolve_target,
+)
 from addon.registry import Registry, same_origin
 from tests.outbounds import Asked, FakeOutbound, NotedBody, answer, closings, fake, redirect
 
@@ -139,7 +149,7 @@ def test_random_locations_lead_to_https_or_are_refused() -> None:
 
 
 async def followed(outbound: FakeOutbound, method: str = "GET") -> int:
-    reply = await follow(outbound.outbound, REGISTRY, method, URL, FIELDS)
+    reply = (await follow(outbound.outbound, REGISTRY, method, URL, FIELDS)).answer
     return reply.status
 
 
@@ -155,7 +165,7 @@ async def test_what_is_no_redirect_is_the_answer(status: int) -> None:
 async def test_a_redirect_is_followed_without_credentials(method: str, status: int) -> None:
     first, last = redirect(CDN, status), answer(200, content=b"x")
     outbound = fake(first, last)
-    assert await follow(outbound.outbound, REGISTRY, method, URL, FIELDS) is last
+    assert (await follow(outbound.outbound, REGISTRY, method, URL, FIELDS)).answer is last
     assert outbound.asked == [
         Asked(method, URL, FIELDS, None, redirected=False),
         Asked(method, CDN, FIELDS[1:], None, redirected=True),
@@ -268,3 +278,103 @@ async def test_a_failure_on_the_way_is_passed_on() -> None:
     failure = UpstreamFailure(504, "UNAVAILABLE", "upstream cdn.example: time-out")
     with pytest.raises(UpstreamFailure, match="time-out"):
         await followed(fake(redirect(CDN), failure))
+
+
+NOW = 1_700_000_000.0
+AMZ = "https://s3.example/x?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Date=20231114T221320Z"
+
+
+@pytest.mark.parametrize(
+    ("url", "seconds"),
+    [
+        pytest.param(f"https://c.example/x?Expires={int(NOW) + 1200}&Signature=a", 1200, id="Hub"),
+        pytest.param(f"https://c.example/x?Expires={int(NOW) - 5}", -5, id="over already"),
+        pytest.param("https://c.example/x?Expires=1", 1 - NOW, id="over long ago"),
+        # 20231114T221320Z is 1700000000.
+        pytest.param(f"{AMZ}&X-Amz-Expires=1200", 1200, id="S3"),
+        pytest.param(f"{AMZ}&X-Amz-Expires=0", 0, id="S3, over already"),
+    ],
+)
+def test_an_address_holds_until_shortly_before_it_says(url: str, seconds: float) -> None:
+    assert expires_at(url, NOW) == NOW + seconds - MARGIN
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        pytest.param("https://c.example/x", id="no query"),
+        pytest.param("https://c.example/x?expires=1&e=2", id="other names"),
+        pytest.param("https://c.example/x?Expires=", id="empty"),
+        pytest.param("https://c.example/x?Expires=nan", id="no number"),
+        pytest.param("https://c.example/x?Expires=inf", id="infinite"),
+        pytest.param("https://c.example/x?Expires=-1", id="negative"),
+        pytest.param("https://c.example/x?Expires=1e99", id="a float"),
+        pytest.param("https://c.example/x?Expires=%D9%A1", id="digits that are not ASCII"),
+        pytest.param(AMZ, id="S3 without seconds"),
+        pytest.param(f"{AMZ}&X-Amz-Expires=soon", id="S3 with a word"),
+        pytest.param("https://s/x?X-Amz-Date=20231399T221320Z&X-Amz-Expires=9", id="no date"),
+        pytest.param("https://s/x?X-Amz-Expires=9", id="S3 without a date"),
+        pytest.param("https://[c.example/x?Expires=1", id="no address"),
+    ],
+)
+def test_an_address_that_does_not_say_holds_for_a_minute(url: str) -> None:
+    assert expires_at(url, NOW) == NOW + UNKNOWN_LIFETIME
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://c.example/x?Expires=" + "9" * 400,
+        "https://c.example/x?Expires=99999999999",
+        f"{AMZ}&X-Amz-Expires=604800",
+    ],
+)
+def test_no_address_is_kept_for_more_than_a_day(url: str) -> None:
+    assert expires_at(url, NOW) == NOW + LONGEST_LIFETIME - MARGIN
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class TestRedirects:
+    def test_are_given_while_they_hold_and_by_method(self) -> None:
+        clock = Clock()
+        redirects = Redirects(10, clock)
+        url = f"https://c.example/x?Expires={int(NOW) + 1200}"
+        redirects.keep("blob", "GET", url)
+        assert redirects.get("blob", "HEAD") is None
+        assert redirects.get("other", "GET") is None
+        clock.now = NOW + 1200 - MARGIN - 1
+        assert redirects.get("blob", "GET") == url
+        clock.now = NOW + 1200 - MARGIN
+        assert redirects.get("blob", "GET") is None
+
+    def test_one_that_is_over_is_never_given(self) -> None:
+        redirects = Redirects(10, Clock())
+        redirects.keep("blob", "GET", "https://c.example/x?Expires=1")
+        assert redirects.get("blob", "GET") is None
+
+    def test_forget_and_drop_what_is_meant_alone(self) -> None:
+        redirects = Redirects(10, Clock())
+        for key in (("a", 1), ("a", 2), ("b", 1)):
+            for method in ("GET", "HEAD"):
+                redirects.keep(key, method, "https://c.example/x")
+        redirects.forget(("a", 1), "GET")
+        redirects.forget("never kept", "GET")
+        assert redirects.get(("a", 1), "GET") is None
+        assert redirects.get(("a", 1), "HEAD")
+        redirects.drop(lambda key: isinstance(key, tuple) and key[0] == "a")
+        assert [redirects.get(("a", n), "HEAD") for n in (1, 2)] == [None, None]
+        assert redirects.get(("b", 1), "GET")
+
+    def test_are_bounded(self) -> None:
+        redirects = Redirects(3, Clock())
+        for number in range(100):
+            redirects.keep(number, "GET", "https://c.example/x")
+        assert len(redirects) == 3
+        assert redirects.get(99, "GET")
