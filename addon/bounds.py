@@ -65,13 +65,13 @@ BOUNDS = (
     Option(
         "docxy_look_ahead_transfers",
         int,
-        6,
+        8,
         "Blobs of one image that are begun ahead at a time.",
     ),
     Option(
         "docxy_look_ahead_bytes",
         int,
-        24 * MIB,
+        32 * MIB,
         "Bytes of one image that are fetched ahead at most before they are asked for.",
     ),
     Option(

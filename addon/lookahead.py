@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 # Manifests without a claim after which a client is a watcher of tags, and how many are remembered.
 PATIENCE = 3
 MAX_CLIENTS = 4096
+# Bytes of a blob that comes with one request, whatever the line.
+TINY = 256 * 1024
 
 
 class Begun(Protocol):
@@ -137,7 +139,7 @@ class Image:
         self._limits = limits
         self._over = over
         self._waiting = deque(blobs)
-        self._side_by_side = min(limits.transfers, len(blobs))
+        self._side_by_side = min(limits.transfers, sum(1 for blob in blobs if blob.size > TINY))
         self._begun: dict[str, asyncio.Task[Begun | None]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._move_on()
@@ -177,7 +179,7 @@ class Image:
 
     def _move_on(self) -> None:
         loop = asyncio.get_running_loop()
-        while self._waiting and len(self._begun) < self._limits.transfers and not self.is_over:
+        while self._waiting and self._has_room and not self.is_over:
             blob = self._waiting.popleft()
             self._begun[blob.digest] = loop.create_task(self._start(blob))
         if self._timer:
@@ -186,6 +188,12 @@ class Image:
             self.close()
         elif not self.is_over:
             self._timer = loop.call_later(self._limits.unclaimed_seconds, self.close)
+
+    @property
+    def _has_room(self) -> bool:
+        """Whether one more may be begun; one that is a single request counts for nothing."""
+        large = sum(1 for blob in self.blobs if blob.size > TINY and blob.digest in self._begun)
+        return large < self._limits.transfers
 
     async def _start(self, blob: Descriptor) -> Begun | None:
         return await self._begin(self._reader, self.key[1], blob, self._side_by_side)
