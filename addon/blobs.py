@@ -5,26 +5,28 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from typing import Protocol
+from functools import partial
+from typing import Protocol, TypeVar
 
 from addon.errors import UpstreamFailure, failure
-from addon.headers import Fields, without_authorization
+from addon.headers import Fields
 from addon.inflight import Budget, Lanes, Urgency
 from addon.outbound import Answer, Outbound, discard
 from addon.ranges import Sent, Wanted, parse_sent
 from addon.redirects import REDIRECTS, Redirects, follow, resolve_target
-from addon.registry import Registry, authority
+from addon.registry import Registry, authority, same_origin
 from addon.reply import Body, BrokenTransfer
 from addon.singleflight import SingleFlight
 from addon.transfer import FIRST_PIECE, FIRST_WINDOW, Begun, NoParts, OneStream, Pieces, Stream
 
 _HASHES = {"sha256": hashlib.sha256, "sha512": hashlib.sha512}
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/(?:[0-9]+|\*)")
+A = TypeVar("A", Answer, Answer | None)
+
 # What a CDN says of an address that it takes no longer.
 _REFUSED = frozenset({400, 401, 403, 404, 410})
-# What passes with time.
-_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,16 +117,24 @@ class Blobs:
         )
         if may_spread and source.is_far and size is not None:
             found = await self._open_at_once(source, wanted, size, urgency, spread)
-            if found:
+            if isinstance(found, Opened) or (found and found.status != 416):
                 return found
+            if found:
+                await discard(found)
         asked = _first_piece(wanted) if may_spread else wanted
         answer = await source.ask("GET", asked, urgency)
+        if answer.status == 416 and wanted is None and asked is not None:
+            # An empty blob has no first piece; who asked for the whole must not hear of one.
+            await discard(answer)
+            answer = await source.ask("GET", None, urgency)
         sent = _sent(answer)
         if sent is None or sent.first != (wanted.first if wanted else 0):
             return answer
-        last = min(sent.total - 1, wanted.last if wanted and wanted.last else sent.total - 1)
+        last = _last(wanted, sent.total)
         source.note(answer, sent.total)
-        begun = Begun(answer.body, min(sent.last, last))
+        # Whoever sends more than it was asked for is not listened to.
+        most = last if answer.status == 200 else _last(asked, sent.total)
+        begun = Begun(answer.body, min(sent.last, last, most))
         whole = Sent(sent.first, last, sent.total)
         if may_spread and begun.last < last and source.is_far:
             body = Pieces(
@@ -144,7 +154,7 @@ class Blobs:
     ) -> Opened | Answer | None:
         """All pieces of a blob at once, since its size is known; None: it has not these bytes."""
         first = wanted.first if wanted else 0
-        last = min(size - 1, wanted.last if wanted and wanted.last is not None else size - 1)
+        last = _last(wanted, size)
         if first > last:
             return None
         head = source.expect(first, size)
@@ -155,12 +165,16 @@ class Blobs:
             answer = await head
         except BaseException:
             pieces.close()
-            head.cancel()
+            _give_up(head)
             raise
         whole = Sent(first, last, size)
-        if answer.status == 206:
+        sent = _sent(answer)
+        if answer.status == 206 and sent and (sent.first, sent.total) == (first, size):
             return Opened(answer, whole, pieces)
         pieces.close()
+        if answer.status == 206:
+            answer.body.close()
+            return None
         if answer.status == 200 and answer.length == size and first == 0:
             # It knows no ranges: one stream it is.
             stream = Stream(source, 0, last, Begun(answer.body, size - 1), urgency)
@@ -172,8 +186,28 @@ class BlobSource:
     """Where one blob's bytes are asked for, whichever host has them."""
 
     def __init__(
-        self, blobs: Blobs, registry: Registry, key: BlobKey, url: str, fields: Fields
+        self,
+        blobs: Blobs,
+        registry: Registry,
+        key: BlobKey,
+        url: str,
+        fields: Fields,
+        hear: Callable[[int], None] = lambda _status: None,
+        redirects: Redirects | None = None,
     ) -> None:
+        """Ask at `url` first.
+
+        Args:
+            blobs: what all blobs share.
+            registry: whose blob it is.
+            key: what it is remembered by.
+            url: the registry's address of it.
+            fields: what the registry is shown.
+            hear: told the registry's own status, each time that it is asked.
+            redirects: where addresses are remembered, if not with all others.
+        """
+        self._hear = hear
+        self._redirects = blobs.redirects if redirects is None else redirects
         self._blobs = blobs
         self._registry = registry
         self._key = key
@@ -185,7 +219,7 @@ class BlobSource:
 
     @property
     def _host(self) -> str:
-        return authority(self._blobs.redirects.get(self._key, "GET") or self._url)
+        return authority(self._redirects.get(self._key, "GET") or self._url)
 
     @property
     def is_far(self) -> bool:
@@ -235,11 +269,13 @@ class BlobSource:
         if answer.status != 206:
             # Whoever waits for the head takes the answer as it is.
             raise NoParts(f"{self._host} answered {answer.status} to a part of a blob")
-        self._etag = answer.get("ETag")
-        return self._checked(answer, wanted)
+        return self._checked_or_closed(answer, wanted)
 
     async def _open(self, wanted: Wanted, urgency: Urgency) -> Body:
         answer = await self.ask("GET", wanted, urgency)
+        return self._checked_or_closed(answer, wanted)
+
+    def _checked_or_closed(self, answer: Answer, wanted: Wanted) -> Body:
         try:
             return self._checked(answer, wanted)
         except UpstreamFailure:
@@ -253,6 +289,7 @@ class BlobSource:
         etag = answer.get("ETag")
         if sent.total != self._total or (etag and self._etag and etag != self._etag):
             raise failure(self._host, "it has another object there now")
+        self._etag = self._etag or etag
         if sent.first == wanted.first:
             return answer.body
         if sent.first == 0:
@@ -267,32 +304,50 @@ class BlobSource:
         Raises:
             UpstreamFailure: there is none.
         """
-        lane = self._blobs.lanes(self._host)
-        await lane.enter(urgency)
-        try:
-            answer = await self._ask(method, wanted)
-        except BaseException:
-            lane.leave()
-            raise
-        return replace(answer, body=Laned(answer.body, lane))
-
-    async def _ask(self, method: str, wanted: Wanted | None) -> Answer:
         fields = [*self._fields, wanted.field] if wanted else self._fields
-        redirects = self._blobs.redirects
         for _ in range(2):
-            known = redirects.get(self._key, method)
+            known = self._redirects.get(self._key, method)
             if known is None:
-                direct = await self._locate(method, fields)
-                known = redirects.get(self._key, method)
-                if direct or not known:
-                    return direct or await self._follow(method, self._url, fields)
-            answer = await self._follow(method, known, without_authorization(fields))
+                direct = await self._laned(
+                    self._url, urgency, partial(self._locate, method, fields)
+                )
+                if direct:
+                    return direct
+                known = self._redirects.get(self._key, method)
+            if known is None:
+                break
+            answer = await self._follow(method, known, fields, urgency)
             if answer.status not in _REFUSED:
                 return answer
             # Too old, whatever it said; the registry knows a better one.
-            redirects.forget(self._key, method)
+            self._redirects.forget(self._key, method)
             await discard(answer)
-        return await self._follow(method, self._url, fields)
+        return await self._follow(method, self._url, fields, urgency)
+
+    async def locate(self) -> None:
+        """Let the registry say where the blob is, and so whether it may be read.
+
+        Raises:
+            UpstreamFailure: it did not answer.
+        """
+        ask = partial(self._locate, "GET", self._fields)
+        direct = await self._laned(self._url, Urgency.ASKED, ask)
+        if direct:
+            direct.body.close()
+
+    async def _laned(self, url: str, urgency: Urgency, ask: Callable[[], Awaitable[A]]) -> A:
+        """An answer, if there is one, whose body holds a place at its host until it ends."""
+        lane = self._blobs.lanes(authority(url))
+        await lane.enter(urgency)
+        try:
+            answer = await ask()
+        except BaseException:
+            lane.leave()
+            raise
+        if answer is None:
+            lane.leave()
+            return answer
+        return replace(answer, body=Laned(answer.body, lane))
 
     async def _locate(self, method: str, fields: Fields) -> Answer | None:
         """Ask the registry where the blob is, once for all who ask now.
@@ -304,11 +359,12 @@ class BlobSource:
 
         async def ask() -> None:
             answer = await self._blobs.outbound.request(method, self._url, fields)
+            self._hear(answer.status)
             location = answer.get("Location")
             if answer.status in REDIRECTS and location:
                 await discard(answer)
                 target = resolve_target(self._registry, self._url, location)
-                self._blobs.redirects.keep(self._key, method, target)
+                self._redirects.keep(self._key, method, target)
             elif is_waiting:
                 direct.append(answer)
             else:
@@ -323,9 +379,16 @@ class BlobSource:
             raise
         return direct[0] if direct else None
 
-    async def _follow(self, method: str, url: str, fields: Fields) -> Answer:
-        followed = await follow(self._blobs.outbound, self._registry, method, url, fields)
-        return followed.answer
+    async def _follow(self, method: str, url: str, fields: Fields, urgency: Urgency) -> Answer:
+        async def ask() -> Answer:
+            followed = await follow(self._blobs.outbound, self._registry, method, url, fields)
+            if url == self._url:
+                is_registrys = same_origin(followed.url, url)
+                # Who is sent on has been let in.
+                self._hear(followed.answer.status if is_registrys else 307)
+            return followed.answer
+
+        return await self._laned(url, urgency, ask)
 
 
 class Laned:
@@ -414,6 +477,21 @@ def blob_body(answer: Answer, digest: str) -> Body:
     if answer.status != 200 or not answer.closes_to_end or algorithm not in _HASHES:
         return answer.body
     return VerifiedBody(answer.body, digest)
+
+
+def _give_up(head: asyncio.Future[Answer]) -> None:
+    """Nobody waits for a head any more, which may just have come."""
+    if not head.done():
+        head.cancel()
+    elif not head.cancelled() and not head.exception():
+        head.result().body.close()
+
+
+def _last(wanted: Wanted | None, total: int) -> int:
+    """The last byte that is wanted of so many."""
+    if wanted is None or wanted.last is None:
+        return total - 1
+    return min(wanted.last, total - 1)
 
 
 def _first_piece(wanted: Wanted | None) -> Wanted:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 from addon.answers import reply_of, with_field
 from addon.asked import Asked
@@ -15,8 +16,8 @@ from addon.lookahead import Ahead, AheadLimits, Begun
 from addon.outbound import Answer
 from addon.ranges import Sent, Wanted, parse_wanted
 from addon.readers import not_for_everyone
-from addon.redirects import follow
-from addon.registry import Registry
+from addon.redirects import Redirects, follow
+from addon.registry import Registry, same_origin
 from addon.reply import Body, Reply
 from addon.routes import Blob
 from addon.sharing import Reader
@@ -31,7 +32,6 @@ _CONDITIONS = (
     "if-range",
     "if-unmodified-since",
 )
-_DENIED = (401, 403, 404)
 _NOT_OF_THE_WHOLE = frozenset({"content-length", "content-range"})
 
 
@@ -42,6 +42,7 @@ class BlobPulls:
         self._upstream = upstream
         self._window = max(FIRST_PIECE, limits.bytes // limits.transfers)
         self.ahead = Ahead(self._begin, limits)
+        upstream.revoked.append(self.ahead.drop)
 
     async def answer(self, route: Blob, asked: Asked, reader: Reader, name: str) -> Reply:
         """The blob under an upstream's name, or what the registry says instead.
@@ -51,25 +52,39 @@ class BlobPulls:
         """
         self.ahead.watchers.claimed(asked.client)
         key = (reader.audience, name, route.digest)
-        if not self._upstream.access.holds(reader.audience, name):
-            # The registry is asked whether this reader may still have it.
-            for method in ("GET", "HEAD"):
-                self._upstream.blobs.redirects.forget(BlobKey(*key), method)
         wanted = parse_wanted(asked.get("range"))
         is_whole_or_part = not asked.get("range") or wanted is not None
         pull = _Pull(route, asked, reader, key, wanted)
-        if asked.method != "GET" or asked.has(*_CONDITIONS) or not is_whole_or_part:
+        if not self._upstream.access.holds(reader.audience, name):
+            await self._ask_again(pull)
+        if asked.has(*_CONDITIONS) or not is_whole_or_part:
             return await self._forward(pull)
-        return await self._from_memory(pull) or await self._fetch(pull)
+        known = await self._from_memory(pull)
+        if known:
+            return known
+        return await (self._fetch(pull) if asked.method == "GET" else self._forward(pull))
+
+    async def _ask_again(self, pull: _Pull) -> None:
+        """Let the registry say whether this reader may still have what is kept.
+
+        Raises:
+            UpstreamFailure: it did not answer, and its last yes is too old.
+        """
+        for method in ("GET", "HEAD"):
+            self._upstream.blobs.redirects.forget(BlobKey(*pull.key), method)
+        if self._upstream.small_blobs.get(pull.key) is None:
+            return  # it is asked for the blob itself
+        await self._source(pull.reader, pull.key, pull.asked).locate()
 
     async def _from_memory(self, pull: _Pull) -> Reply | None:
         """What is here already, or on its way."""
         if not self._upstream.access.holds(pull.reader.audience, pull.name):
             return None
+        # The window moves on, whatever has become of it.
+        begun = await self.ahead.claim(pull.key) if pull.asked.method == "GET" else None
         blob = self._upstream.small_blobs.get(pull.key)
         if blob:
             return await self._small(blob, pull)
-        begun = await self.ahead.claim(pull.key)
         if not isinstance(begun, BegunBlob):
             return None
         if not pull.is_whole:
@@ -81,14 +96,15 @@ class BlobPulls:
     async def _fetch(self, pull: _Pull) -> Reply:
         size = self._upstream.sizes.get(pull.key)
         if size is not None and self._upstream.small_blobs.takes(pull.route.digest, size):
-            reply = await self._small(self._begin_small(pull.reader, pull.key, size), pull)
+            reply = await self._small(
+                self._begin_small(pull.reader, pull.key, size, Urgency.ASKED), pull
+            )
             if reply:
                 return reply
         source = self._source(pull.reader, pull.key, pull.asked)
         opened = await self._upstream.blobs.open(source, pull.wanted, size, Urgency.ASKED)
         if isinstance(opened, Answer):
             return self._passed(opened, pull)
-        self._upstream.access.grant(pull.reader.audience, pull.name)
         return self._reply(opened, pull)
 
     async def _small(self, blob: SmallBlob, pull: _Pull) -> Reply | None:
@@ -111,25 +127,21 @@ class BlobPulls:
         registry = self._upstream.learnt.now
         fields = [*_without_authorization(pull.asked), *pull.reader.fields]
         if pull.asked.method == "HEAD":
-            source = BlobSource(
-                self._upstream.blobs, registry, BlobKey(*pull.key), pull.url(registry), fields
-            )
+            source = self._source(pull.reader, pull.key, pull.asked)
             return self._passed(await source.ask("HEAD", None), pull)
         followed = await follow(
             self._upstream.outbound, registry, pull.asked.method, pull.url(registry), fields
         )
+        is_registrys = same_origin(followed.url, registry.url)
+        status = followed.answer.status if is_registrys else 307
+        self._upstream.hear(pull.reader.audience, pull.name, status)
         return self._passed(followed.answer, pull)
 
     def _passed(self, answer: Answer, pull: _Pull) -> Reply:
-        audience, name = pull.reader.audience, pull.name
-        if answer.status in _DENIED:
-            self._upstream.revoke(audience, name)
-            self.ahead.drop(audience, name)
-        elif answer.status < 400:
-            self._upstream.access.grant(audience, name)
-        if answer.status == 401 and not pull.asked.authorization:
+        login_is_missing = answer.status == 401 and not pull.asked.authorization
+        if login_is_missing and not self._upstream.limits.challenges_clients:
             answer.body.close()
-            raise not_for_everyone(name)
+            raise not_for_everyone(pull.name)
         registry = self._upstream.learnt.now
         reply = reply_of(answer, pull.url(registry), registry, pull.asked.realm)
         if answer.status not in (200, 206):
@@ -162,18 +174,28 @@ class BlobPulls:
         url = f"{registry.url}/v2/{key[1]}/blobs/{key[2]}"
         own = [(n, v) for n, v in fields if n.lower() != "range"]
         return BlobSource(
-            self._upstream.blobs, registry, BlobKey(*key), url, [*own, *reader.fields]
+            self._upstream.blobs,
+            registry,
+            BlobKey(*key),
+            url,
+            [*own, *reader.fields],
+            partial(self._upstream.hear, reader.audience, key[1]),
+            None if self._upstream.limits.remember else Redirects(2),
         )
 
-    def _begin_small(self, reader: Reader, key: tuple[str, str, str], size: int) -> SmallBlob:
+    def _begin_small(
+        self, reader: Reader, key: tuple[str, str, str], size: int, urgency: Urgency
+    ) -> SmallBlob:
         async def open_body() -> tuple[Fields, Body]:
             source = self._source(reader, key, None)
-            opened = await self._upstream.blobs.open(source, None, size, Urgency.ASKED)
+            opened = await self._upstream.blobs.open(source, None, size, urgency)
+            host = self._upstream.learnt.now.authority
             if isinstance(opened, Answer):
                 opened.body.close()
-                host = self._upstream.learnt.now.authority
                 raise failure(host, f"it answered {opened.status} to a blob")
-            self._upstream.access.grant(reader.audience, key[1])
+            if opened.sent.total != size:
+                opened.body.close()
+                raise failure(host, f"it has {opened.sent.total} bytes, not {size}")
             return opened.answer.fields, opened.body
 
         return self._upstream.small_blobs.begin(key, size, open_body)
@@ -184,7 +206,7 @@ class BlobPulls:
         """Begin a blob that nobody has asked for yet, beside others of its image."""
         key = (reader.audience, name, blob.digest)
         if self._upstream.small_blobs.takes(blob.digest, blob.size):
-            self._begin_small(reader, key, blob.size)
+            self._begin_small(reader, key, blob.size, Urgency.AHEAD)
             return None
         source = self._source(reader, key, None)
         spread = Spread(self._upstream.blobs.pieces_for(side_by_side), self._window)
@@ -192,7 +214,6 @@ class BlobPulls:
         if isinstance(opened, Answer):
             opened.body.close()
             return None
-        self._upstream.access.grant(reader.audience, name)
         return BegunBlob(opened)
 
 

@@ -30,7 +30,6 @@ logger = logging.getLogger(__name__)
 
 _CONDITIONS = ("if-match", "if-modified-since", "if-unmodified-since", "if-range")
 _OWN_CONDITION = ("if-none-match", "range")
-_DENIED = (401, 403, 404)
 
 
 class ManifestPulls:
@@ -132,12 +131,7 @@ class ManifestPulls:
         followed = await follow(
             self._upstream.outbound, registry, method, url, [*own, *pull.reader.fields]
         )
-        status = followed.answer.status
-        if status in _DENIED:
-            self._upstream.revoke(pull.reader.audience, pull.name)
-            self._ahead.drop(pull.reader.audience, pull.name)
-        elif status in (200, 304):
-            self._upstream.access.grant(pull.reader.audience, pull.name)
+        self._upstream.hear(pull.reader.audience, pull.name, followed.answer.status)
         return followed.answer
 
     def _stale(self, kept: Kept, age: float, pull: _Pull, cause: str) -> Found:

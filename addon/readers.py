@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from addon.answers import pull_challenge
 from addon.asked import Asked
-from addon.errors import Refusal
+from addon.errors import Refusal, UpstreamFailure, failure
+from addon.registry import authority
 from addon.reply import Reply
-from addon.sharing import EVERYONE, Reader, audience_of
+from addon.sharing import EVERYONE, Reader, audience_of, end_of
 from addon.tokens import NoToken, pull_scope
 from addon.upstream import Upstream
 
@@ -20,15 +21,27 @@ async def reader_of(upstream: Upstream, asked: Asked, repository: str) -> Reader
     """
     authorization = asked.authorization
     if authorization:
-        scheme, _, token = authorization.partition(" ")
-        is_ours = scheme.lower() == "bearer" and upstream.tokens.covers(token, repository)
-        return Reader(EVERYONE if is_ours else audience_of(authorization), authorization)
+        return _own_reader(upstream, authorization, repository)
     registry = await upstream.learnt.known()
     if not registry.token_service:
         return Reader(EVERYONE)
     if upstream.limits.challenges_clients:
         return pull_challenge(registry, asked.realm, repository)
-    return Reader(EVERYONE, await anonymous(upstream, repository))
+    try:
+        return Reader(EVERYONE, await anonymous(upstream, repository))
+    except UpstreamFailure as e:
+        # What is remembered may be given without a token.
+        return Reader(EVERYONE, failure=e)
+
+
+def _own_reader(upstream: Upstream, authorization: str, repository: str) -> Reader:
+    scheme, _, token = authorization.partition(" ")
+    if scheme.lower() == "bearer" and upstream.tokens.covers(token, repository):
+        return Reader(EVERYONE, authorization)
+    audience = audience_of(authorization)
+    if end_of(token) <= upstream.wall_clock():
+        upstream.forget(audience)
+    return Reader(audience, authorization)
 
 
 async def anonymous(upstream: Upstream, repository: str) -> str:
@@ -36,13 +49,22 @@ async def anonymous(upstream: Upstream, repository: str) -> str:
 
     Raises:
         Refusal: there is none.
-        UpstreamFailure: the token service did not answer.
+        UpstreamFailure: the token service did not answer, or with no token.
     """
     try:
         token = await upstream.tokens.get(pull_scope(repository))
     except NoToken as e:
-        raise not_for_everyone(repository) from e
+        if e.is_denial:
+            raise not_for_everyone(repository) from e
+        raise _no_token(upstream, e.reply.status) from e
     return f"Bearer {token.value}"
+
+
+def _no_token(upstream: Upstream, status: int) -> UpstreamFailure:
+    host = authority(upstream.learnt.now.token_service)
+    if status == 429:
+        return UpstreamFailure(429, "TOOMANYREQUESTS", f"upstream {host}: too many requests")
+    return failure(host, f"it gave no token, but answered {status}")
 
 
 def not_for_everyone(repository: str) -> Refusal:

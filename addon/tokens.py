@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
+import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -18,6 +20,7 @@ from urllib.parse import parse_qsl, quote_plus
 
 from cachetools import LRUCache
 
+from addon.errors import UpstreamFailure
 from addon.outbound import WholeAnswer
 from addon.singleflight import SingleFlight
 
@@ -26,21 +29,42 @@ logger = logging.getLogger(__name__)
 # Seconds before its end that a token is given no more, and before that asked for anew.
 SPARE = 60.0
 REFRESH_BEFORE = 60.0
+# Seconds since somebody used a token for which it counts as in use.
+IN_USE = 120.0
+# Seconds that a token must still hold to be given because the service gives no new one.
+LAST_RESORT = 10.0
 DEFAULT_LIFETIME = 60.0
+LONGEST_LIFETIME = 24 * 3600.0
+# Characters of a query that is remembered; engines send some hundred.
+MAX_QUERY = 2048
 # Parameters of a request that asks for nothing but a token for everyone.
 _ANONYMOUS = frozenset({"service", "scope", "client_id"})
+# RFC 6750, section 2.1, and a little more: what may stand in a field.
+_TOKEN = re.compile(r"[!-~]+")
+_DENIED = frozenset({401, 403, 404})
 
 Scopes = frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token for everyone, and the answer that it came in; `ends` on the monotonic clock."""
+    """A token for everyone, and the answer that it came in; times on the monotonic clock."""
 
     value: str
     scopes: Scopes
+    asked: float
     ends: float
     answer: Mapping[str, object]
+
+    @property
+    def given_until(self) -> float:
+        """Until when it is given to anybody."""
+        return self.ends - SPARE
+
+    @property
+    def refreshed_from(self) -> float:
+        """From when on a new one is asked for, if it is in use."""
+        return self.given_until - min(REFRESH_BEFORE, (self.given_until - self.asked) / 3)
 
 
 class NoToken(Exception):
@@ -49,6 +73,11 @@ class NoToken(Exception):
     def __init__(self, reply: WholeAnswer) -> None:
         super().__init__(f"the token service answered {reply.status}")
         self.reply = reply
+
+    @property
+    def is_denial(self) -> bool:
+        """Whether the service said no, and did not merely fail."""
+        return self.reply.status in _DENIED
 
 
 class Tokens:
@@ -60,12 +89,18 @@ class Tokens:
         entries: int,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`ask` gives the token service's answer, or raises."""
+        """Keep at most so many, 0 for none; `ask` gives the token service's answer, or raises."""
         self._ask = ask
         self._now = now
-        self._kept: LRUCache[Scopes, Token] = LRUCache(entries)
-        self._ours: LRUCache[bytes, Token] = LRUCache(4 * entries)
+        self._keeps = entries > 0
+        self._kept: LRUCache[Scopes, Token] = LRUCache(max(1, entries))
+        self._used: LRUCache[Scopes, float] = LRUCache(max(1, entries))
+        # Those that were given before are still used by clients.
+        self._ours: LRUCache[bytes, tuple[Scopes, float]] = LRUCache(4 * max(1, entries))
         self._flights: SingleFlight[Token] = SingleFlight()
+
+    def __len__(self) -> int:
+        return len(self._kept)
 
     async def get(self, scopes: Scopes) -> Token:
         """A token that holds for a while yet.
@@ -74,41 +109,58 @@ class Tokens:
             NoToken: the service gave none.
             UpstreamFailure: it did not answer.
         """
+        self._note_use(scopes)
         token = self._kept.get(scopes)
-        if token and self.seconds_left(token) > 0:
+        if token and self._now() < token.given_until:
             return token
-        return await self._fetch(scopes)
+        try:
+            return await self._fetch(scopes)
+        except (NoToken, UpstreamFailure) as e:
+            is_denial = isinstance(e, NoToken) and e.is_denial
+            if is_denial or token is None or token.ends - self._now() < LAST_RESORT:
+                raise
+            logger.info("A token is given although it soon ends: %s", e)
+            return token
 
     async def refresh(self) -> None:
-        """Ask anew for the tokens that end soon; whoever calls knows that they are in use."""
-        soon = [s for s, t in self._kept.items() if self.seconds_left(t) < REFRESH_BEFORE]
-        for scopes in soon:
-            del self._kept[scopes]  # used since: it is asked for again by who needs it
-            await self._fetch(scopes)
+        """Ask anew for the tokens that are in use and end soon."""
+        for scopes in [s for s, token in self._kept.items() if self._is_to_be_refreshed(s, token)]:
+            try:
+                await self._fetch(scopes)
+            except (NoToken, UpstreamFailure, OSError) as e:
+                logger.info("A token could not be refreshed: %s", e)
 
-    def seconds_left(self, token: Token) -> int:
-        """For how long a token may still be given."""
-        return int(token.ends - SPARE - self._now())
+    def _is_to_be_refreshed(self, scopes: Scopes, token: Token) -> bool:
+        now = self._now()
+        used = self._used.get(scopes, -math.inf)
+        is_due = token.refreshed_from <= now < token.ends
+        return is_due and token.given_until > token.asked and now - used < IN_USE
+
+    def _note_use(self, scopes: Scopes) -> None:
+        if self._keeps:
+            self._used[scopes] = self._now()
 
     def covers(self, value: str, repository: str) -> bool:
         """Whether a token is one of ours, holds, and is good for pulling from a repository."""
-        token = self._ours.get(_hash(value))
-        if token is None or token.ends <= self._now():
+        scopes, ends = self._ours.get(_hash(value), (frozenset(), 0.0))
+        if ends <= self._now() or not any(_grants(scope, repository) for scope in scopes):
             return False
-        return any(_grants(scope, repository) for scope in token.scopes)
+        self._note_use(scopes)
+        return True
 
     def answer(self, token: Token) -> bytes:
         """The token service's answer with the seconds that are left, counted from now."""
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        left = {"expires_in": int(token.ends - self._now()), "issued_at": now}
+        left = {"expires_in": max(0, int(token.ends - self._now())), "issued_at": now}
         return json.dumps({**token.answer, **left}).encode()
 
     async def _fetch(self, scopes: Scopes) -> Token:
         async def fetch() -> Token:
             asked_at = self._now()
             token = _parse(await self._ask(scopes), scopes, asked_at)
-            self._kept[scopes] = token
-            self._ours[_hash(token.value)] = token
+            if self._keeps:
+                self._kept[scopes] = token
+                self._ours[_hash(token.value)] = (scopes, token.ends)
             return token
 
         return await self._flights.once(scopes, fetch)
@@ -116,6 +168,8 @@ class Tokens:
 
 def anonymous_scopes(query: str, service: str) -> Scopes | None:
     """The scopes that a request asks for everyone, None where it asks for more than that."""
+    if len(query) > MAX_QUERY:
+        return None
     parameters = parse_qsl(query, keep_blank_values=True)
     if any(name not in _ANONYMOUS for name, _ in parameters):
         return None
@@ -153,7 +207,9 @@ def _parse(reply: WholeAnswer, scopes: Scopes, asked_at: float) -> Token:
         answer: Any = json.loads(reply.content)
         value = answer.get("token") or answer["access_token"]
         lifetime = float(answer.get("expires_in") or DEFAULT_LIFETIME)
-        value.encode("ascii")
-    except (AttributeError, KeyError, TypeError, ValueError) as e:
+        is_token = _TOKEN.fullmatch(value) is not None
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError, RecursionError) as e:
         raise NoToken(reply) from e
-    return Token(value, scopes, asked_at + lifetime, answer)
+    if not is_token or not lifetime > 0:  # no number is not greater either
+        raise NoToken(reply)
+    return Token(value, scopes, asked_at, asked_at + min(lifetime, LONGEST_LIFETIME), answer)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+import time
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
 from cachetools import LRUCache
 
-from addon.blobs import BlobLimits, Blobs
+from addon.blobs import BlobKey, BlobLimits, Blobs
 from addon.headers import to_token_service
 from addon.learning import LearntRegistry
 from addon.manifests import Manifests
@@ -19,6 +20,8 @@ from addon.smallblobs import SmallBlobs
 from addon.tokens import Scopes, Tokens, token_query
 
 MAX_TOKEN_ANSWER = 64 * 1024
+# The registry's no: whatever was kept of its yes is dropped.
+DENIED = frozenset({401, 403, 404})
 
 Key = tuple[str, str, str]
 
@@ -42,19 +45,46 @@ class Upstream:
     """One registry, the way to it, and what anonymous requests have fetched from it."""
 
     def __init__(
-        self, registry: Registry, outbound: Outbound, limits: Limits, blob_limits: BlobLimits
+        self,
+        registry: Registry,
+        outbound: Outbound,
+        limits: Limits,
+        blob_limits: BlobLimits,
+        now: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
     ) -> None:
         kept = limits.entries if limits.remember else 1
+        # Called with an audience and a repository that it may no longer read.
+        self.revoked: list[Callable[[str, str], None]] = []
         self.limits = limits
+        self.wall_clock = wall_clock
         self.outbound = outbound
         self.learnt = LearntRegistry(registry, outbound)
-        self.access = Access(limits.recheck_time if limits.remember else 0.0, kept)
-        self.tokens = Tokens(self._ask_for_token, kept)
-        self.manifests = Manifests(limits.manifest_bytes if limits.remember else 1, kept)
-        self.blobs = Blobs(outbound, blob_limits, Redirects(kept))
+        self.access = Access(limits.recheck_time if limits.remember else 0.0, kept, now)
+        self.tokens = Tokens(self._ask_for_token, limits.entries if limits.remember else 0, now)
+        self.manifests = Manifests(limits.manifest_bytes if limits.remember else 1, kept, now)
+        self.blobs = Blobs(outbound, blob_limits, Redirects(kept, wall_clock))
         largest = limits.largest_blob if limits.remember else 0
         self.small_blobs = SmallBlobs(limits.blob_bytes, largest)
         self.sizes: LRUCache[Key, int] = LRUCache(kept)
+
+    def hear(self, audience: str, repository: str, status: int) -> None:
+        """Note what the registry itself has answered to a reader of a repository."""
+        if status in DENIED:
+            self.revoke(audience, repository)
+        elif status < 400:
+            self.access.grant(audience, repository)
+
+    def forget(self, audience: str) -> None:
+        """Whatever this audience was given is forgotten."""
+        for repository in self.access.of(audience):
+            self.revoke(audience, repository)
+
+    async def keep_up(self) -> None:
+        """Drop what was kept under tokens that are not used any more, and refresh our own."""
+        for audience, repository in self.access.ended():
+            self.revoke(audience, repository)
+        await self.tokens.refresh()
 
     def revoke(self, audience: str, repository: str) -> None:
         """The registry said no: whatever this audience was given is forgotten."""
@@ -63,9 +93,16 @@ class Upstream:
         self.small_blobs.drop(audience, repository)
 
         def is_meant(key: Hashable) -> bool:
-            return isinstance(key, tuple) and key[:2] == (audience, repository)
+            match key:
+                case BlobKey(whose, name) | (str(whose), str(name), str()):
+                    return (whose, name) == (audience, repository)
+            return False
 
         self.blobs.redirects.drop(is_meant)
+        for key in [key for key in self.sizes if is_meant(key)]:
+            del self.sizes[key]
+        for revoked in self.revoked:
+            revoked(audience, repository)
 
     async def _ask_for_token(self, scopes: Scopes) -> WholeAnswer:
         registry = await self.learnt.known()
