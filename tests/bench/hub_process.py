@@ -54,7 +54,7 @@ def _addresses(hub: Hub, folder: str) -> dict[str, Any]:
 async def _main(arguments: dict[str, Any]) -> None:
     async with Hub(**arguments) as hub:
         hub.settings.pull_limit = 1_000_000
-        hub.issue_certificate(hub.folder, "127.0.0.1", "127.0.0.9", "10.77.0.2", "10.77.1.2")
+        hub.issue_certificate(hub.folder, "127.0.0.1", "10.77.0.1")
         print(json.dumps(_addresses(hub, str(hub.folder))), flush=True)
         loop, added = asyncio.get_running_loop(), dict[str, Image]()
         while line := await loop.run_in_executor(None, sys.stdin.readline):

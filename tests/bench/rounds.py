@@ -27,12 +27,12 @@ async def rows(options: Options) -> AsyncIterator[Result]:
     async with far_hub(options.round_trip, options.folder, ["one", "eight", "small"]) as site:
         await _learn(site)
         for image in ("one", "eight"):
-            async for row in _compared(site, image, options):
-                yield row
-        async for row in _one(site, options):
-            yield row
-        async for row in _eight(site, options):
-            yield row
+            async for each in _compared(site, image, options):
+                yield each
+        async for result in _one(site, options):
+            yield result
+        async for result in _eight(site, options):
+            yield result
         yield await _pulls_of_one_tag(site)
 
 
@@ -45,34 +45,34 @@ async def _compared(site: Site, image: str, options: Options) -> AsyncIterator[R
     yield await _repeated(site, ways.direct(site), image, "direct", options)
     async with ways.plain(site) as way:
         yield await _repeated(site, way, image, "plain mitmdump", options)
-    yield await _just_started(site, image, "remember=false, just started", options, FORGETFUL)
-    yield await _again(site, image, "remember=false, again", options, FORGETFUL)
+    yield await just_started(site, image, "remember=false, just started", options, FORGETFUL)
+    yield await again(site, image, "remember=false, again", options, FORGETFUL)
 
 
 async def _one(site: Site, options: Options) -> AsyncIterator[Result]:
-    row = await _just_started(site, "one", "just started", options)
+    row = await just_started(site, "one", "just started", options)
     yield row
     yield _goal("one layer, just started", row, 4.7)
-    row = await _again(site, "one", "warm, tag checked", options, ALWAYS_CHECKED)
+    row = await again(site, "one", "warm, tag checked", options, ALWAYS_CHECKED)
     yield row
     yield _goal("one layer, warm, tag checked", row, 1.4)
-    row = await _again(site, "one", "warm, within the TTL", options)
+    row = await again(site, "one", "warm, within the TTL", options)
     yield row
     yield _goal("one layer, warm, within the TTL", row, 0.4)
 
 
 async def _eight(site: Site, options: Options) -> AsyncIterator[Result]:
-    row = await _just_started(site, "eight", "just started", options)
+    row = await just_started(site, "eight", "just started", options)
     yield row
     yield _goal("8 layers, just started", row, 5.3)
     settings = {**NOT_IN_MEMORY, **ALWAYS_CHECKED}
-    row = await _again(site, "eight", "checked, not in memory", options, settings)
+    row = await again(site, "eight", "checked, not in memory", options, settings)
     yield row
     yield _goal("8 layers, warm, tag checked, layers not in memory", row, 2.0)
-    row = await _again(site, "eight", "within TTL, not in memory", options, NOT_IN_MEMORY)
+    row = await again(site, "eight", "within TTL, not in memory", options, NOT_IN_MEMORY)
     yield row
     yield _goal("8 layers, warm, within the TTL, layers not in memory", row, 1.8)
-    yield await _again(site, "eight", "within TTL, in memory", options)
+    yield await again(site, "eight", "within TTL, in memory", options)
 
 
 async def _pulls_of_one_tag(site: Site) -> Goal:
@@ -82,7 +82,7 @@ async def _pulls_of_one_tag(site: Site) -> Goal:
     return Goal("manifest GETs for 100 pulls of one tag", gets, 1)
 
 
-async def _just_started(
+async def just_started(
     site: Site,
     image: str,
     name: str,
@@ -99,7 +99,7 @@ async def _just_started(
     return median(taken)
 
 
-async def _again(
+async def again(
     site: Site,
     image: str,
     name: str,

@@ -38,7 +38,9 @@ class Site:
 
     async def add(self, image: str) -> list[tuple[str, int]]:
         """Add an image; digest and size of each layer."""
-        return [(digest, size) for digest, size in (await self.hub.ask(do="add", image=image))["layers"]]
+        return [
+            (digest, size) for digest, size in (await self.hub.ask(do="add", image=image))["layers"]
+        ]
 
     async def log(self) -> list[dict[str, Any]]:
         """The requests that the Hub has seen since it was last asked."""
