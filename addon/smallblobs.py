@@ -2,6 +2,9 @@
 
 A blob is given on while it arrives, but for its last bytes: these are held back until the whole is
 known to be the content of its digest, so that nobody takes a wrong one for whole.
+
+What is on its way and what somebody reads cannot be thrown out, so it counts in the budget too;
+where that leaves no room, a blob is not taken, and comes as large ones do.
 """
 
 from __future__ import annotations
@@ -10,8 +13,6 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import Awaitable, Callable
-
-from cachetools import LRUCache
 
 from addon.errors import MirrorError
 from addon.headers import Fields
@@ -22,6 +23,8 @@ logger = logging.getLogger(__name__)
 _HASHES = {"sha256": hashlib.sha256, "sha512": hashlib.sha512}
 # Bytes that wait for the check; every blob has some.
 HELD_BACK = 1
+# Bytes that a blob counts for at least, so that tiny ones are bounded in number.
+LEAST_COST = 16 * 1024
 
 
 class SmallBlob:
@@ -33,8 +36,19 @@ class SmallBlob:
         self.fields: Fields = ()
         self.is_whole = False
         self.error: MirrorError | OSError | None = None
+        self.readers = 0
         self._content = bytearray()
-        self._changed = asyncio.Condition()
+        self._changed = asyncio.Event()
+
+    @property
+    def cost(self) -> int:
+        """Bytes of the budget."""
+        return max(self.size, LEAST_COST)
+
+    @property
+    def is_in_use(self) -> bool:
+        """Whether it is on its way, or read."""
+        return self.readers > 0 or not (self.is_whole or self.error)
 
     async def fill(self, open_body: Callable[[], Awaitable[tuple[Fields, Body]]]) -> None:
         """Fetch it; whatever happens, those who wait learn of it."""
@@ -48,18 +62,26 @@ class SmallBlob:
         except (MirrorError, OSError) as e:
             self.error = e
         finally:
-            if not self.is_whole and self.error is None:
-                self.error = BrokenTransfer("the fetch was ended")
-            async with self._changed:
-                self._changed.notify_all()
+            self.end()
+
+    def end(self) -> None:
+        """Nothing more comes."""
+        if not self.is_whole and self.error is None:
+            self.error = BrokenTransfer("the fetch was ended")
+        if self.error:
+            self._content.clear()
+        self._tell()
 
     async def _read(self, body: Body) -> None:
         while chunk := await body.read():
-            self._content += chunk
-            if len(self._content) > self.size:
+            if len(self._content) + len(chunk) > self.size:
                 raise BrokenTransfer(f"{self.digest} is longer than its manifest says")
-            async with self._changed:
-                self._changed.notify_all()
+            self._content += chunk
+            self._tell()
+
+    def _tell(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
 
     def _verify(self) -> None:
         algorithm, _, expected = self.digest.partition(":")
@@ -73,20 +95,25 @@ class SmallBlob:
 
         Raises:
             MirrorError: there is none to be had.
-            OSError: it broke off before its first byte.
+            OSError: it broke off.
         """
-        async with self._changed:
-            await self._changed.wait_for(lambda: self._content or self.is_whole or self.error)
-        if self.error and not self._content:
+        while not (self._content or self.is_whole or self.error):
+            await self._changed.wait()
+        if self.error:
             raise self.error
 
     async def slice(self, first: int, last: int) -> bytes:
-        """Bytes from `first` on, not beyond `last`; at least one, waited for."""
-        async with self._changed:
-            await self._changed.wait_for(lambda: self._ready > first or self.error)
+        """Bytes from `first` on, not beyond `last`; at least one, waited for.
+
+        Raises:
+            BrokenTransfer: it broke off, or is not what its digest says.
+        """
+        while self._ready <= first and not self.error:
+            await self._changed.wait()
         if self.error:
             raise BrokenTransfer(str(self.error))
-        return bytes(self._content[first : min(first + SLICE, self._ready, last + 1)])
+        with memoryview(self._content) as content:
+            return bytes(content[first : min(first + SLICE, self._ready, last + 1)])
 
     @property
     def _ready(self) -> int:
@@ -100,6 +127,8 @@ class SmallBlobBody:
         self._blob = blob
         self._at = first
         self._last = last
+        self._is_open = True
+        blob.readers += 1
 
     async def read(self) -> bytes:
         """The next slice."""
@@ -111,60 +140,87 @@ class SmallBlobBody:
 
     def close(self) -> None:
         """Others may still wait for the blob, and it is small: it is fetched to its end."""
+        if self._is_open:
+            self._is_open = False
+            self._blob.readers -= 1
+
+
+Key = tuple[str, str, str]
+OpenBody = Callable[[], Awaitable[tuple[Fields, Body]]]
 
 
 class SmallBlobs:
     """All small blobs, in one budget of bytes for what is kept and what is on its way."""
 
     def __init__(self, budget: int, largest: int) -> None:
+        self._budget = budget
         self._largest = largest
-        self._blobs: LRUCache[tuple[str, str, str], SmallBlob] = LRUCache(
-            max(1, budget), getsizeof=lambda blob: blob.size
-        )
-        self._tasks: dict[tuple[str, str, str], asyncio.Task[None]] = {}
+        # The one that was asked for last stands last.
+        self._blobs: dict[Key, SmallBlob] = {}
+        # Dropped, but still read or on their way.
+        self._leaving: list[SmallBlob] = []
+        self._tasks: dict[SmallBlob, asyncio.Task[None]] = {}
 
     def __len__(self) -> int:
         return len(self._blobs)
 
-    def takes(self, digest: str, size: int) -> bool:
-        """Whether a blob is one of those that are kept."""
-        is_known = digest.partition(":")[0] in _HASHES
-        return is_known and 0 < size <= min(self._largest, self._blobs.maxsize)
+    @property
+    def held(self) -> int:
+        """Bytes that are kept, on their way, or read."""
+        self._leaving = [blob for blob in self._leaving if blob.is_in_use]
+        return sum(blob.cost for blob in (*self._blobs.values(), *self._leaving))
 
-    def get(self, key: tuple[str, str, str]) -> SmallBlob | None:
+    def takes(self, digest: str, size: int) -> bool:
+        """Whether a blob is one of those that are kept, and there is room for it."""
+        if digest.partition(":")[0] not in _HASHES or not 0 < size <= self._largest:
+            return False
+        idle = sum(blob.cost for blob in self._blobs.values() if not blob.is_in_use)
+        return self.held - idle + max(size, LEAST_COST) <= self._budget
+
+    def get(self, key: Key) -> SmallBlob | None:
         """A blob that is here or on its way."""
         blob = self._blobs.get(key)
-        return blob if blob and blob.error is None else None
+        if blob is None or blob.error:
+            return None
+        self._blobs[key] = self._blobs.pop(key)
+        return blob
 
-    def begin(
-        self,
-        key: tuple[str, str, str],
-        size: int,
-        open_body: Callable[[], Awaitable[tuple[Fields, Body]]],
-    ) -> SmallBlob:
-        """Fetch a blob, unless it is here or on its way."""
+    def begin(self, key: Key, size: int, open_body: OpenBody) -> SmallBlob:
+        """Fetch a blob that `takes` says yes to, unless it is here or on its way."""
         blob = self.get(key)
         if blob:
             return blob
         blob = SmallBlob(key[2], size)
+        self._make_room(blob.cost)
         self._blobs[key] = blob
         task = asyncio.get_running_loop().create_task(blob.fill(open_body))
-        self._tasks[key] = task
+        self._tasks[blob] = task
         task.add_done_callback(lambda done: self._ended(key, blob, done))
         return blob
 
     def drop(self, audience: str, repository: str) -> None:
         """Forget all of a repository; who reads one now may read on."""
         for key in [key for key in self._blobs if key[:2] == (audience, repository)]:
-            del self._blobs[key]
+            self._leaving.append(self._blobs.pop(key))
 
     def close(self) -> None:
         """End all fetches."""
         for task in self._tasks.values():
             task.cancel()
 
-    def _ended(self, key: tuple[str, str, str], blob: SmallBlob, done: asyncio.Task[None]) -> None:
-        if self._tasks.get(key) is done:
-            del self._tasks[key]
+    def _make_room(self, cost: int) -> None:
+        excess = self.held + cost - self._budget
+        for key, blob in list(self._blobs.items()):
+            if excess <= 0:
+                return
+            if not blob.is_in_use:
+                excess -= blob.cost
+                del self._blobs[key]
+
+    def _ended(self, key: Key, blob: SmallBlob, done: asyncio.Task[None]) -> None:
+        del self._tasks[blob]
+        blob.end()  # a task that was cancelled before it began has told nobody
         if blob.error and self._blobs.get(key) is blob:
             del self._blobs[key]
+        if not done.cancelled() and (error := done.exception()):
+            logger.error("A small blob could not be fetched", exc_info=error)
