@@ -10,6 +10,7 @@ Docxy on mitmproxy: a Docker registry mirror.
   ./run.sh [options]         start the mirror: plain HTTP on 127.0.0.1:8080, or TLS on port 443
                              once there is a certificate (CERT_PATH and KEY_PATH, or DOMAIN)
   ./run.sh demo [--stay]     see a whole pull; needs no Internet, no Docker, no certificate
+  ./run.sh bench [options]   measure pulls over a long line, and what they cost; some minutes
   ./run.sh test [options]    install what the tests need and run them; options are pytest's
   ./run.sh help              this text
 
@@ -245,6 +246,12 @@ demo)
     ensure demo
     cd "$root"
     exec "$venv/bin/python" -m tests.demo "$@"
+    ;;
+bench)
+    shift
+    ensure demo
+    cd "$root"
+    exec "$venv/bin/python" -m tests.bench "$@"
     ;;
 test)
     shift

@@ -131,7 +131,7 @@ def assert_one_line(done: subprocess.CompletedProcess[str], code: int = 1) -> st
 def test_help_needs_nothing(project: Project, word: str) -> None:
     done = project.run(word)
     assert (done.returncode, done.stderr) == (0, "")
-    for command in ("./run.sh [options]", "./run.sh demo", "./run.sh test"):
+    for command in ("./run.sh [options]", "./run.sh demo", "./run.sh bench", "./run.sh test"):
         assert command in done.stdout
     assert project.installs() == []
 
@@ -151,6 +151,7 @@ STARTS = {
     ),
     "a filter": (["--", "~u a b"], ["-P", "-m", "addon.launch", "~u a b"]),
     "the demo": (["demo", "--stay"], ["-m", "tests.demo", "--stay"]),
+    "the benchmark": (["bench", "--quick"], ["-m", "tests.bench", "--quick"]),
     "the tests": (["test", "-k", "a b"], ["-m", "pytest", "-k", "a b"]),
 }
 
@@ -166,8 +167,10 @@ def test_the_mirror_stays_where_the_user_is(project: Project, tmp_path: Path) ->
     assert project.run(cwd=tmp_path).stdout.splitlines()[0] == str(tmp_path)
 
 
-@pytest.mark.parametrize("command", ["demo", "test"])
-def test_demo_and_tests_run_in_the_project(project: Project, tmp_path: Path, command: str) -> None:
+@pytest.mark.parametrize("command", ["demo", "bench", "test"])
+def test_demo_benchmark_and_tests_run_in_the_project(
+    project: Project, tmp_path: Path, command: str
+) -> None:
     project.add_python("python3", "3.12.4")
     assert project.run(command, cwd=tmp_path).stdout.splitlines()[0] == str(project.root)
 
@@ -276,7 +279,7 @@ def test_it_installs_once(project: Project) -> None:
 
 def test_the_tests_install_what_they_need_beside_it(project: Project) -> None:
     project.add_python("python3", "3.12.4")
-    for command in ("demo", "test", "test", "demo"):
+    for command in ("demo", "bench", "test", "test", "demo", "bench"):
         project.run(command)
     assert [line.rpartition(" ")[2] for line in project.installs()] == [".[demo]", ".[test]"]
 

@@ -24,6 +24,7 @@ from .ways import Way
 
 FAR_HOST: Final = "10.77.0.1"
 FAR_PORT: Final = 8443
+CONGESTION: Final = "docxy_congestion_control"
 ROUND_TRIP: Final = 0.15
 # What a slow line has brought after this long says enough.
 READ_SECONDS: Final = 60
@@ -114,19 +115,14 @@ async def _again(far: Far, site: Site, image: str, settings: Mapping[str, str]) 
 async def congestion(far: Far) -> dict[str, list[float]]:
     """MB/s to a client over the line, by the mirror's congestion control."""
     said: dict[str, list[float]] = {}
+    if CONGESTION not in {each.name for each in OPTIONS}:
+        return said
     async with far.hub() as site:
         for name in ("bbr", "cubic"):
-            async with _mirror_there(far, site, _congestion_setting(name)) as way:
+            async with _mirror_there(far, site, {CONGESTION: name}) as way:
                 await _read(far, site, way)
                 said[name] = [await _read(far, site, way) for _ in range(far.repeat)]
     return said
-
-
-def _congestion_setting(value: str) -> dict[str, str]:
-    option = "docxy_congestion_control"
-    if option not in {each.name for each in OPTIONS}:
-        raise RuntimeError(f"the mirror has no {option}")
-    return {option: value}
 
 
 async def _read(far: Far, site: Site, way: Way) -> float:
