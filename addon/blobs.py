@@ -324,16 +324,24 @@ class BlobSource:
             await discard(answer)
         return await self._follow(method, self._url, fields, urgency)
 
-    async def locate(self) -> None:
-        """Let the registry say where the blob is, and so whether it may be read.
+    async def locate(self, urgency: Urgency = Urgency.ASKED) -> int:
+        """Let the registry say where the blob is, and so whether it may be read: its status.
 
         Raises:
             UpstreamFailure: it did not answer.
         """
-        ask = partial(self._locate, "GET", self._fields)
-        direct = await self._laned(self._url, Urgency.ASKED, ask)
-        if direct:
-            direct.body.close()
+        if self._redirects.get(self._key, "GET"):
+            return 307
+        heard: list[int] = []
+        # Twice, because what somebody else was told is not told to us.
+        for _ in range(2):
+            ask = partial(self._locate, "GET", self._fields, heard)
+            direct = await self._laned(self._url, urgency, ask)
+            if direct:
+                direct.body.close()
+            if heard or self._redirects.get(self._key, "GET"):
+                break
+        return heard[0] if heard else 307
 
     async def _laned(self, url: str, urgency: Urgency, ask: Callable[[], Awaitable[A]]) -> A:
         """An answer, if there is one, whose body holds a place at its host until it ends."""
@@ -349,7 +357,9 @@ class BlobSource:
             return answer
         return replace(answer, body=Laned(answer.body, lane))
 
-    async def _locate(self, method: str, fields: Fields) -> Answer | None:
+    async def _locate(
+        self, method: str, fields: Fields, heard: list[int] | None = None
+    ) -> Answer | None:
         """Ask the registry where the blob is, once for all who ask now.
 
         None: the redirect is remembered now, or somebody else got an answer that is none.
@@ -360,6 +370,8 @@ class BlobSource:
         async def ask() -> None:
             answer = await self._blobs.outbound.request(method, self._url, fields)
             self._hear(answer.status)
+            if heard is not None:
+                heard.append(answer.status)
             location = answer.get("Location")
             if answer.status in REDIRECTS and location:
                 await discard(answer)

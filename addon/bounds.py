@@ -71,7 +71,7 @@ BOUNDS = (
     Option(
         "docxy_look_ahead_bytes",
         int,
-        32 * MIB,
+        40 * MIB,
         "Bytes of one image that are fetched ahead at most before they are asked for.",
     ),
     Option(

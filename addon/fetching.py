@@ -10,13 +10,15 @@ from addon.lookahead import AheadLimits
 from addon.names import with_official
 from addon.pullblob import BlobPulls
 from addon.pullmanifest import ManifestPulls
-from addon.readers import reader_of
+from addon.readers import not_for_everyone, reader_of
 from addon.redirects import REDIRECTS, follow
 from addon.registry import authority, same_origin
 from addon.reply import Reply, whole
 from addon.routes import Blob, Manifest, Ping, Referrers, RegistryRoute, Tags, Token
 from addon.scopes import rewrite_scopes
+from addon.sharing import Reader
 from addon.tokens import NoToken, Scopes, anonymous_scopes
+from addon.upkeep import Upkeep
 from addon.upstream import Upstream
 
 _FORM = "application/x-www-form-urlencoded"
@@ -29,6 +31,7 @@ class Fetcher:
         self._upstream = upstream
         self._blobs = BlobPulls(upstream, ahead)
         self._manifests = ManifestPulls(upstream, self._blobs.ahead)
+        self._upkeep = Upkeep(upstream.keep_up)
 
     def url_for(self, route: RegistryRoute | Token) -> str:
         """The upstream's address for a route, for whoever looks at a flow."""
@@ -41,6 +44,7 @@ class Fetcher:
 
     def known(self, route: RegistryRoute | Token, asked: Asked) -> Reply | None:
         """The answer where no upstream is needed for it."""
+        self._upstream.used()
         if not isinstance(route, Ping) or asked.authorization:
             return None
         if not self._upstream.limits.challenges_clients:
@@ -55,6 +59,7 @@ class Fetcher:
             Refusal: the form is too large, or the image is not for everyone.
             UpstreamFailure: the upstream did not answer, or not as it should.
         """
+        self._upkeep.begin()
         match route:
             case Token():
                 return await self._token(route, asked)
@@ -65,6 +70,7 @@ class Fetcher:
 
     def close(self) -> None:
         """End what runs for nobody."""
+        self._upkeep.close()
         self._blobs.ahead.close()
         self._upstream.small_blobs.close()
 
@@ -86,7 +92,18 @@ class Fetcher:
             case Blob():
                 return await self._blobs.answer(route, asked, reader, name)
             case Tags() | Referrers():
-                return await self._forward(route, asked, reader.fields)
+                return await self._list(route, asked, reader, name)
+
+    async def _list(
+        self, route: Tags | Referrers, asked: Asked, reader: Reader, name: str
+    ) -> Reply:
+        reply = await self._forward(route, asked, reader.fields)
+        self._upstream.hear(reader.audience, name, reply.status)
+        is_challenge = reply.status == 401 and not asked.authorization
+        if is_challenge and not self._upstream.limits.challenges_clients:
+            reply.body.close()
+            raise not_for_everyone(name)
+        return reply
 
     async def _forward(
         self, route: RegistryRoute, asked: Asked, own: list[tuple[str, str]]

@@ -10,20 +10,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from cachetools import LRUCache
-
 from addon.descriptors import Descriptor
+from addon.errors import MirrorError
 from addon.sharing import Reader
+from addon.watchers import Watchers
 
 logger = logging.getLogger(__name__)
 
-# Manifests without a claim after which a client is a watcher of tags, and how many are remembered.
-PATIENCE = 3
-MAX_CLIENTS = 4096
 # Bytes of a blob that comes with one request, whatever the line.
 TINY = 256 * 1024
 
@@ -45,74 +42,79 @@ class AheadLimits:
     images: int
 
 
-class Watchers:
-    """Clients that ask for manifests and never for what they name."""
-
-    def __init__(self) -> None:
-        self._unclaimed: LRUCache[str, int] = LRUCache(MAX_CLIENTS)
-
-    def asked(self, client: str) -> bool:
-        """Note a manifest; whether anything should be begun for this client."""
-        count = self._unclaimed.get(client, 0)
-        self._unclaimed[client] = count + 1
-        return count < PATIENCE
-
-    def claimed(self, client: str) -> None:
-        """Note a blob: this client pulls."""
-        self._unclaimed.pop(client, None)
-
-
 Key = tuple[str, str, str]
-# Reader, repository, blob, and how many of the image's blobs run side by side.
-Begin = Callable[[Reader, str, Descriptor, int], Awaitable[Begun | None]]
+# Audience, repository, and what the manifest names.
+ImageKey = tuple[str, str, tuple[Descriptor, ...]]
+Task = asyncio.Task[Begun | None]
+
+
+class Starter(Protocol):
+    """Whoever can begin a blob."""
+
+    async def begin(
+        self, reader: Reader, repository: str, blob: Descriptor, side_by_side: int
+    ) -> Begun | None:
+        """Begin one beside others of its image; None: it needs no holding (it is kept)."""
+
+    async def resolve(self, reader: Reader, repository: str, blob: Descriptor) -> None:
+        """Learn where one is, so that it can be begun in one round trip less."""
+
+    def cost(self, blob: Descriptor) -> int:
+        """Bytes that are fetched of one before anybody asks for it."""
 
 
 class Ahead:
     """What is begun ahead for all images that are being pulled."""
 
-    def __init__(
-        self,
-        begin: Begin,
-        limits: AheadLimits,
-    ) -> None:
-        """`begin` starts one blob; None: there is nothing to hold (it is kept elsewhere)."""
-        self._begin = begin
+    def __init__(self, starter: Starter, limits: AheadLimits) -> None:
+        self._starter = starter
         self._limits = limits
-        self._images: dict[tuple[str, str], Image] = {}
+        self._images: dict[ImageKey, Image] = {}
         self.watchers = Watchers()
 
     def __len__(self) -> int:
         return len(self._images)
 
-    def look(self, reader: Reader, repository: str, blobs: tuple[Descriptor, ...]) -> None:
+    def look(
+        self, client: str, reader: Reader, repository: str, blobs: tuple[Descriptor, ...]
+    ) -> None:
         """A client has been given a manifest, or is about to be."""
-        key = (reader.audience, repository)
-        before = self._images.get(key)
-        if before and before.blobs == blobs and before.has_more:
+        key = (reader.audience, repository, blobs)
+        if not blobs or key in self._images or len(self._images) >= self._limits.images:
             return
-        if not blobs or (before is None and len(self._images) >= self._limits.images):
-            return
-        if before:
-            before.close()
-        image = Image(key, reader, blobs, self._begin, self._limits, self._forget)
-        self._images[key] = image
+        if self.watchers.asked(client):
+            self._images[key] = Image(key, reader, self._starter, self._limits, self._forget)
+            self._images[key].move_on()
 
     async def claim(self, key: Key) -> Begun | None:
         """What was begun of a blob, if anything: it is the asker's from now on."""
-        image = self._images.get(key[:2])
-        return await image.claim(key[2]) if image else None
+        tasks = [task for image in self._of(key[:2]) if (task := image.claim(key[2]))]
+        if not tasks:
+            return None
+        task, *more = tasks
+        for needless in more:
+            _end(needless)
+        try:
+            return await task
+        except asyncio.CancelledError:
+            _end(task)
+            raise
+        except Exception as e:
+            logger.info("What was begun ahead failed: %s", e)
+            return None
 
     def drop(self, audience: str, repository: str) -> None:
         """End all of a repository."""
-        image = self._images.pop((audience, repository), None)
-        if image:
+        for image in self._of((audience, repository)):
             image.close()
+
+    def _of(self, repository: tuple[str, str]) -> list[Image]:
+        return [image for key, image in self._images.items() if key[:2] == repository]
 
     def close(self) -> None:
         """End everything."""
         for image in list(self._images.values()):
             image.close()
-        self._images.clear()
 
     def _forget(self, image: Image) -> None:
         if self._images.get(image.key) is image:
@@ -124,82 +126,92 @@ class Image:
 
     def __init__(
         self,
-        key: tuple[str, str],
+        key: ImageKey,
         reader: Reader,
-        blobs: tuple[Descriptor, ...],
-        begin: Begin,
+        starter: Starter,
         limits: AheadLimits,
         over: Callable[[Image], None],
     ) -> None:
+        """`over` is called once nothing more is to be claimed."""
         self.key = key
-        self.blobs = blobs
-        self.is_over = False
         self._reader = reader
-        self._begin = begin
+        self._starter = starter
         self._limits = limits
         self._over = over
-        self._waiting = deque(blobs)
-        self._side_by_side = min(limits.transfers, sum(1 for blob in blobs if blob.size > TINY))
-        self._begun: dict[str, asyncio.Task[Begun | None]] = {}
+        self._waiting = deque(key[2])
+        self._side_by_side = min(limits.transfers, sum(1 for blob in key[2] if blob.size > TINY))
+        self._begun: dict[Descriptor, Task] = {}
+        self._resolving: list[asyncio.Task[None]] = []
         self._timer: asyncio.TimerHandle | None = None
-        self._move_on()
 
-    @property
-    def has_more(self) -> bool:
-        """Whether anything is begun, or to be begun, that nobody has claimed."""
-        return bool(self._begun or self._waiting)
-
-    async def claim(self, digest: str) -> Begun | None:
+    def claim(self, digest: str) -> Task | None:
         """Hand over what was begun of a blob, and begin the next in its place."""
-        task = self._begun.pop(digest, None)
-        self._waiting = deque(blob for blob in self._waiting if blob.digest != digest)
-        self._move_on()
-        if task is None:
-            return None
-        try:
-            return await task
-        except asyncio.CancelledError:
-            task.add_done_callback(_close_result)
-            raise
-        except Exception as e:
-            logger.info("What was begun ahead failed: %s", e)
-            return None
+        task = next((self._begun.pop(b) for b in list(self._begun) if b.digest == digest), None)
+        waiting = deque(blob for blob in self._waiting if blob.digest != digest)
+        if task or len(waiting) < len(self._waiting):
+            self._waiting = waiting
+            self.move_on()
+        return task
 
     def close(self) -> None:
         """End what nobody has claimed."""
-        self.is_over = True
         self._waiting.clear()
         if self._timer:
             self._timer.cancel()
+        for resolving in self._resolving:
+            resolving.cancel()
         for task in self._begun.values():
-            task.add_done_callback(_close_result)
-            task.cancel()
+            _end(task)
         self._begun.clear()
         self._over(self)
 
-    def _move_on(self) -> None:
+    def move_on(self) -> None:
+        """Begin what there is room for, and wait for its claim."""
         loop = asyncio.get_running_loop()
-        while self._waiting and self._has_room and not self.is_over:
+        while self._waiting and self._has_room(self._waiting[0]):
             blob = self._waiting.popleft()
-            self._begun[blob.digest] = loop.create_task(self._start(blob))
+            if self._starter.cost(blob) <= self._limits.bytes:
+                self._begun[blob] = loop.create_task(self._start(blob))
+        if self._waiting and not self._resolving:
+            workers = min(self._limits.transfers, len(self._waiting))
+            blobs = iter(tuple(self._waiting))
+            self._resolving = [loop.create_task(self._resolve(blobs)) for _ in range(workers)]
         if self._timer:
             self._timer.cancel()
-        if not self.has_more:
-            self.close()
-        elif not self.is_over:
+        if self._begun or self._waiting:
             self._timer = loop.call_later(self._limits.unclaimed_seconds, self.close)
+        else:
+            self.close()
 
-    @property
-    def _has_room(self) -> bool:
-        """Whether one more may be begun; one that is a single request counts for nothing."""
-        large = sum(1 for blob in self.blobs if blob.size > TINY and blob.digest in self._begun)
-        return large < self._limits.transfers
+    def _has_room(self, blob: Descriptor) -> bool:
+        """Whether one more may be begun; one that is a single request is no transfer."""
+        large = sum(1 for begun in self._begun if begun.size > TINY)
+        if blob.size > TINY and large >= self._limits.transfers:
+            return False
+        spent = sum(self._starter.cost(begun) for begun in self._begun)
+        return not spent or spent + self._starter.cost(blob) <= self._limits.bytes
 
     async def _start(self, blob: Descriptor) -> Begun | None:
-        return await self._begin(self._reader, self.key[1], blob, self._side_by_side)
+        return await self._starter.begin(self._reader, self.key[1], blob, self._side_by_side)
+
+    async def _resolve(self, blobs: Iterator[Descriptor]) -> None:
+        """Resolve one after the other what is not begun yet, beside others that do the same."""
+        for blob in blobs:
+            if blob not in self._waiting:
+                continue
+            try:
+                await self._starter.resolve(self._reader, self.key[1], blob)
+            except (MirrorError, OSError) as e:
+                logger.info("What was looked for ahead was not found: %s", e)
 
 
-def _close_result(task: asyncio.Task[Begun | None]) -> None:
+def _end(task: Task) -> None:
+    """End what nobody wants, whether it is begun yet or not."""
+    task.add_done_callback(_close_result)
+    task.cancel()
+
+
+def _close_result(task: Task) -> None:
     if task.cancelled() or task.exception():
         return
     begun = task.result()

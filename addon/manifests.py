@@ -18,6 +18,8 @@ from addon.headers import Fields
 
 # distribution-spec, "Pushing Manifests": registries take manifests up to 4 MiB.
 MAX_MANIFEST = 4 * 1024 * 1024
+# What a manifest counts beside its content, so that small ones are bounded in number.
+OVERHEAD = 1024
 _KEPT_FIELDS = frozenset({"content-type", "docker-content-digest", "etag"})
 _HASHES = {"sha256": hashlib.sha256, "sha512": hashlib.sha512}
 
@@ -65,9 +67,7 @@ class Manifests:
 
     def __init__(self, size: int, entries: int, now: Callable[[], float] = time.monotonic) -> None:
         """Keep at most `size` bytes of content, and so many tags."""
-        self._by_digest: LRUCache[tuple[str, str, str], Kept] = LRUCache(
-            size, getsizeof=lambda kept: len(kept.content)
-        )
+        self._by_digest: LRUCache[tuple[str, str, str], Kept] = LRUCache(size, getsizeof=_cost)
         self._by_tag: LRUCache[tuple[str, str, str, Accepted], Tagged] = LRUCache(entries)
         self._now = now
 
@@ -80,7 +80,7 @@ class Manifests:
 
     def put(self, audience: str, repository: str, kept: Kept) -> None:
         """Remember a manifest, if there is room for it at all."""
-        if len(kept.content) <= self._by_digest.maxsize:
+        if _cost(kept) <= self._by_digest.maxsize:
             self._by_digest[audience, repository, kept.digest] = kept
 
     def tagged(
@@ -103,3 +103,8 @@ class Manifests:
             del self._by_digest[by_digest]
         for by_tag in [key for key in self._by_tag if key[:2] == (audience, repository)]:
             del self._by_tag[by_tag]
+
+
+def _cost(kept: Kept) -> int:
+    """Bytes of the budget: the content, and a little for what goes with it."""
+    return len(kept.content) + OVERHEAD

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -9,7 +10,7 @@ from addon.answers import reply_of, with_field
 from addon.asked import Asked
 from addon.blobs import BlobKey, BlobSource, Opened, Spread, blob_body, blob_length
 from addon.descriptors import Descriptor
-from addon.errors import MirrorError, failure
+from addon.errors import MirrorError, UpstreamFailure, failure
 from addon.headers import Fields, to_client, to_registry
 from addon.inflight import Urgency
 from addon.lookahead import Ahead, AheadLimits, Begun
@@ -20,7 +21,7 @@ from addon.redirects import Redirects, follow
 from addon.registry import Registry, same_origin
 from addon.reply import Body, Reply
 from addon.routes import Blob
-from addon.sharing import Reader
+from addon.sharing import EVERYONE, Reader
 from addon.smallblobs import SmallBlob, SmallBlobBody
 from addon.transfer import FIRST_PIECE
 from addon.upstream import Upstream
@@ -32,7 +33,11 @@ _CONDITIONS = (
     "if-range",
     "if-unmodified-since",
 )
+# What passes with time.
+_NOT_NOW = (429, 500, 502, 503, 504)
 _NOT_OF_THE_WHOLE = frozenset({"content-length", "content-range"})
+
+logger = logging.getLogger(__name__)
 
 
 class BlobPulls:
@@ -41,7 +46,7 @@ class BlobPulls:
     def __init__(self, upstream: Upstream, limits: AheadLimits) -> None:
         self._upstream = upstream
         self._window = max(FIRST_PIECE, limits.bytes // limits.transfers)
-        self.ahead = Ahead(self._begin, limits)
+        self.ahead = Ahead(self, limits)
         upstream.revoked.append(self.ahead.drop)
 
     async def answer(self, route: Blob, asked: Asked, reader: Reader, name: str) -> Reply:
@@ -55,35 +60,46 @@ class BlobPulls:
         wanted = parse_wanted(asked.get("range"))
         is_whole_or_part = not asked.get("range") or wanted is not None
         pull = _Pull(route, asked, reader, key, wanted)
-        if not self._upstream.access.holds(reader.audience, name):
-            await self._ask_again(pull)
+        may_have = self._upstream.access.holds(reader.audience, name)
+        may_have = may_have or await self._ask_again(pull)
         if asked.has(*_CONDITIONS) or not is_whole_or_part:
             return await self._forward(pull)
-        known = await self._from_memory(pull)
+        known = await self._from_memory(pull) if may_have else None
         if known:
             return known
         return await (self._fetch(pull) if asked.method == "GET" else self._forward(pull))
 
-    async def _ask_again(self, pull: _Pull) -> None:
+    async def _ask_again(self, pull: _Pull) -> bool:
         """Let the registry say whether this reader may still have what is kept.
 
         Raises:
-            UpstreamFailure: it did not answer, and its last yes is too old.
+            UpstreamFailure: it did not say, and its last yes is too old.
         """
+        upstream = self._upstream
         for method in ("GET", "HEAD"):
-            self._upstream.blobs.redirects.forget(BlobKey(*pull.key), method)
-        if self._upstream.small_blobs.get(pull.key) is None:
-            return  # it is asked for the blob itself
-        await self._source(pull.reader, pull.key, pull.asked).locate()
+            upstream.blobs.redirects.forget(BlobKey(*pull.key), method)
+        if upstream.small_blobs.get(pull.key) is None:
+            return False  # it is asked for the blob itself
+        try:
+            status = await self._source(pull.reader, pull.key, pull.asked).locate()
+            if status in _NOT_NOW:
+                raise failure(upstream.learnt.now.authority, f"it answered {status}")
+        except UpstreamFailure as e:
+            age = upstream.access.age(pull.reader.audience, pull.name)
+            if pull.reader.audience != EVERYONE or age >= upstream.limits.stale_time:
+                raise
+            logger.warning("A blob of %s is served from memory: %s", pull.name, e)
+            return True
+        return status < 400
 
     async def _from_memory(self, pull: _Pull) -> Reply | None:
         """What is here already, or on its way."""
-        if not self._upstream.access.holds(pull.reader.audience, pull.name):
-            return None
         # The window moves on, whatever has become of it.
         begun = await self.ahead.claim(pull.key) if pull.asked.method == "GET" else None
         blob = self._upstream.small_blobs.get(pull.key)
         if blob:
+            if begun:
+                begun.close()
             return await self._small(blob, pull)
         if not isinstance(begun, BegunBlob):
             return None
@@ -200,7 +216,7 @@ class BlobPulls:
 
         return self._upstream.small_blobs.begin(key, size, open_body)
 
-    async def _begin(
+    async def begin(
         self, reader: Reader, name: str, blob: Descriptor, side_by_side: int
     ) -> Begun | None:
         """Begin a blob that nobody has asked for yet, beside others of its image."""
@@ -215,6 +231,19 @@ class BlobPulls:
             opened.body.close()
             return None
         return BegunBlob(opened)
+
+    async def resolve(self, reader: Reader, name: str, blob: Descriptor) -> None:
+        """Learn where a blob is."""
+        if not self._upstream.small_blobs.get((reader.audience, name, blob.digest)):
+            await self._source(reader, (reader.audience, name, blob.digest), None).locate(
+                Urgency.AHEAD
+            )
+
+    def cost(self, blob: Descriptor) -> int:
+        """Bytes that are fetched of a blob before anybody asks for it."""
+        if self._upstream.small_blobs.takes(blob.digest, blob.size):
+            return blob.size
+        return min(blob.size, self._window)
 
 
 @dataclass(frozen=True, slots=True)

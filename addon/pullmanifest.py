@@ -20,7 +20,7 @@ from addon.names import is_digest
 from addon.outbound import Answer, WholeAnswer, discard, read_whole
 from addon.readers import not_for_everyone
 from addon.redirects import follow
-from addon.reply import Reply, whole
+from addon.reply import BrokenTransfer, Reply, whole
 from addon.routes import Manifest
 from addon.sharing import EVERYONE, Reader
 from addon.singleflight import SingleFlight
@@ -29,6 +29,10 @@ from addon.upstream import Upstream
 logger = logging.getLogger(__name__)
 
 _CONDITIONS = ("if-match", "if-modified-since", "if-unmodified-since", "if-range")
+# What passes with time: a remembered manifest is better than that.
+_NOT_NOW = (429, 500, 502, 503, 504)
+# Media types that are remembered with a tag; engines name some six.
+MAX_ACCEPTED = 32
 _OWN_CONDITION = ("if-none-match", "range")
 
 
@@ -48,7 +52,7 @@ class ManifestPulls:
         """
         pull = _Pull(route, name, reader, asked, accepted_types(asked.get_all("accept")))
         if not pull.is_plain or not self._upstream.limits.remember:
-            return await self._forward(pull)
+            return self._passed(await self._ask(pull, asked.method, as_asked=True), pull)
         known = self._known(pull)
         if known:
             return self._give(Found(known, known.fields), pull)
@@ -71,33 +75,47 @@ class ManifestPulls:
         return None
 
     async def _find(self, pull: _Pull) -> Found | WholeAnswer:
-        remembered = self._kept(pull) if pull.is_by_digest else None
-        age = 0.0
-        tagged = self._tagged(pull)
-        if tagged:
-            remembered, age = tagged
+        remembered = self._remembered(pull)
         if remembered is None:
             return await self._get(pull)
         # While the check is under way, what the remembered manifest names is begun.
-        self._look_ahead(remembered, pull)
+        self._look_ahead(remembered[0], pull)
         try:
-            answer = await self._ask(pull, "HEAD")
+            checked = await self._check(pull, remembered[0])
+            found = checked or await self._get(pull)
         except UpstreamFailure as e:
-            return self._stale(remembered, age, pull, str(e))
+            return self._stale(*remembered, pull, e)
+        if isinstance(found, WholeAnswer) and found.status in _NOT_NOW:
+            return self._stale(*remembered, pull, self._cause(found.status))
+        return found
+
+    async def _check(self, pull: _Pull, kept: Kept) -> Found | None:
+        """Whether a manifest is still the one that is asked for; None: another is.
+
+        Raises:
+            UpstreamFailure: the registry did not say.
+        """
+        answer = await self._ask(pull, "HEAD")
         await discard(answer)
-        if answer.status in (429, 500, 502, 503, 504):
-            return self._stale(remembered, age, pull, f"it answered {answer.status}")
-        if answer.status == 200 and answer.get("Docker-Content-Digest") == remembered.digest:
-            self._checked(pull, remembered.digest)
-            return Found(remembered, remembered.fields)
-        return await self._get(pull)
+        if answer.status in _NOT_NOW:
+            raise self._cause(answer.status)
+        if answer.status != 200 or answer.get("Docker-Content-Digest") != kept.digest:
+            return None
+        self._checked(pull, kept.digest)
+        return Found(kept, kept.fields)
 
     async def _get(self, pull: _Pull) -> Found | WholeAnswer:
         answer = await self._ask(pull, "GET")
+        try:
+            got = await read_whole(answer, MAX_MANIFEST)
+        except BrokenTransfer as e:
+            raise failure(self._upstream.learnt.now.authority, str(e)) from e
         if answer.status != 200:
-            return await read_whole(answer, MAX_MANIFEST)
-        got = await read_whole(answer, MAX_MANIFEST)
+            return got
         kept = keep(_digest_of(answer, got.content, pull), got.fields, got.content)
+        if kept is None and answer.closes_to_end:
+            # Nothing but the digest tells its end from a break.
+            raise failure(self._upstream.learnt.now.authority, "a manifest broke off")
         if kept is None:
             return got
         reader = pull.reader
@@ -108,25 +126,45 @@ class ManifestPulls:
         return Found(kept, got.fields)
 
     async def _head(self, pull: _Pull) -> Reply:
-        answer = await self._ask(pull, "HEAD")
+        remembered = self._remembered(pull)
+        try:
+            answer = await self._ask(pull, "HEAD", as_asked=True)
+        except UpstreamFailure as e:
+            if remembered is None:
+                raise
+            return self._give(self._stale(*remembered, pull, e), pull)
+        if answer.status in _NOT_NOW and remembered:
+            answer.body.close()
+            return self._give(self._stale(*remembered, pull, self._cause(answer.status)), pull)
         digest = answer.get("Docker-Content-Digest")
-        if answer.status == 200 and digest and not pull.is_by_digest:
+        if answer.status == 200 and digest:
             self._checked(pull, digest)
         return self._passed(answer, pull)
 
-    async def _forward(self, pull: _Pull) -> Reply:
-        answer = await self._ask(pull, pull.asked.method)
-        return self._passed(answer, pull)
+    def _remembered(self, pull: _Pull) -> tuple[Kept, float] | None:
+        """What is remembered, and the seconds since the registry last confirmed it."""
+        if not pull.is_by_digest:
+            return self._tagged(pull)
+        kept = self._kept(pull)
+        # Its content is for good; what ages is the leave to read it.
+        return (kept, self._upstream.access.age(pull.reader.audience, pull.name)) if kept else None
 
-    async def _ask(self, pull: _Pull, method: str) -> Answer:
-        """Ask the registry; its yes and no are noted."""
+    def _cause(self, status: int) -> UpstreamFailure:
+        return failure(self._upstream.learnt.now.authority, f"it answered {status}")
+
+    async def _ask(self, pull: _Pull, method: str, *, as_asked: bool = False) -> Answer:
+        """Ask the registry, as one client asked or for all; its yes and no are noted.
+
+        Raises:
+            UpstreamFailure: it did not answer.
+        """
         registry = self._upstream.learnt.now
         url = registry.url_for(pull.route)
         own = [
             (n, v)
             for n, v in to_registry(pull.asked.fields)
             # What is shared is asked for whole; the condition is the client's alone.
-            if n.lower() not in ("authorization", *(_OWN_CONDITION if pull.is_plain else ()))
+            if n.lower() not in ("authorization", *(() if as_asked else _OWN_CONDITION))
         ]
         followed = await follow(
             self._upstream.outbound, registry, method, url, [*own, *pull.reader.fields]
@@ -134,14 +172,17 @@ class ManifestPulls:
         self._upstream.hear(pull.reader.audience, pull.name, followed.answer.status)
         return followed.answer
 
-    def _stale(self, kept: Kept, age: float, pull: _Pull, cause: str) -> Found:
+    def _stale(self, kept: Kept, age: float, pull: _Pull, cause: UpstreamFailure) -> Found:
         """What is remembered although the registry cannot confirm it.
 
         Raises:
-            UpstreamFailure: it is too old, or not for everyone.
+            UpstreamFailure: it is too old, dropped, or not for everyone.
         """
-        if age > self._upstream.limits.stale_time or pull.reader.audience != EVERYONE:
-            raise failure(self._upstream.learnt.now.authority, cause)
+        audience = pull.reader.audience
+        # It may have said no a moment ago.
+        is_kept = self._upstream.manifests.get(audience, pull.name, kept.digest) is not None
+        if age >= self._upstream.limits.stale_time or audience != EVERYONE or not is_kept:
+            raise cause
         logger.warning("%s is served as it was %d s ago: %s", pull.name, age, cause)
         warning = ("Warning", '299 - "the registry does not answer; this was remembered"')
         return Found(kept, [*kept.fields, warning, ("Age", str(int(age)))])
@@ -150,9 +191,6 @@ class ManifestPulls:
         kept = found.kept
         if pull.asked.method == "GET":
             self._look_ahead(kept, pull)
-        asked_tags = {
-            tag.strip() for v in pull.asked.get_all("if-none-match") for tag in v.split(",")
-        }
         registry = self._upstream.learnt.now
         fields: Fields = to_client(
             found.fields,
@@ -161,7 +199,9 @@ class ManifestPulls:
             service=registry.service,
         )
         fields = with_field(fields, ("Docker-Content-Digest", kept.digest))
-        if asked_tags & {"*", f'"{kept.digest}"', kept.digest}:
+        tags = {"*", kept.digest, f'"{kept.digest}"'}
+        tags |= {v.removeprefix("W/") for n, v in kept.fields if n.lower() == "etag"}
+        if tags & pull.entity_tags:
             return Reply(304, fields, None)
         return whole(200, kept.content, fields)
 
@@ -179,8 +219,8 @@ class ManifestPulls:
         return whole(answer.status, answer.content, fields)
 
     def _look_ahead(self, kept: Kept, pull: _Pull) -> None:
-        if self._ahead.watchers.asked(pull.asked.client):
-            self._ahead.look(pull.reader, pull.name, kept.blobs)
+        if self._upstream.limits.recheck_time > 0:  # otherwise nothing of it could be given
+            self._ahead.look(pull.asked.client, pull.reader, pull.name, kept.blobs)
 
     def _kept(self, pull: _Pull) -> Kept | None:
         return self._upstream.manifests.get(pull.reader.audience, pull.name, pull.route.reference)
@@ -228,7 +268,14 @@ class _Pull:
         containerd sends `Range: bytes=0-` with manifests too, which registries answer whole.
         """
         wants_part = self.asked.get("range") not in ("", "bytes=0-")
-        return not (wants_part or self.asked.has(*_CONDITIONS) or self.route.query)
+        is_odd = len(self.accepted) > MAX_ACCEPTED or any(len(t) > 128 for t in self.accepted)
+        return not (wants_part or is_odd or self.asked.has(*_CONDITIONS) or self.route.query)
+
+    @property
+    def entity_tags(self) -> set[str]:
+        """The tags of what the client has already (RFC 9110, 13.1.2: compared weakly)."""
+        values = self.asked.get_all("if-none-match")
+        return {tag.strip().removeprefix("W/") for value in values for tag in value.split(",")}
 
     @property
     def key(self) -> tuple[object, ...]:
