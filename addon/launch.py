@@ -175,6 +175,7 @@ def make_plan(words: Words, *, has_certificate: bool, mirror: Path, confdir: Pat
         ValueError: a port is no number, or the two ports are one.
     """
     arguments = [*_script(words, mirror), *_config_directory(words, confdir)]
+    arguments += _state_directory(words, confdir.parent)
     if not words.listens:
         return Plan(tuple(arguments), ())
 
@@ -221,6 +222,13 @@ def _config_directory(words: Words, confdir: Path) -> tuple[str, ...]:
     if words.setting("confdir"):
         return ()
     return ("--set", f"confdir={confdir}")
+
+
+def _state_directory(words: Words, state: Path) -> tuple[str, ...]:
+    # Two `--set` of one name would be a list, which this option is not.
+    if "docxy_state_dir" in dict(words.settings):
+        return ()
+    return ("--set", f"docxy_state_dir={state}")
 
 
 def _plain_port(words: Words) -> int:

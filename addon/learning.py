@@ -7,7 +7,7 @@ import asyncio
 from addon.challenges import Challenge, parse_challenges
 from addon.errors import UpstreamFailure, failure
 from addon.headers import to_registry
-from addon.outbound import Outbound
+from addon.outbound import Outbound, discard
 from addon.registry import Registry
 
 
@@ -54,7 +54,7 @@ class LearntRegistry:
     async def _learn(self) -> Registry:
         registry = self._registry
         answer = await self._outbound.request("GET", f"{registry.url}/v2/", to_registry([]))
-        answer.body.close()
+        await discard(answer)
         if answer.status == 200:
             return registry
         challenge = _bearer(answer.get_all("WWW-Authenticate"))

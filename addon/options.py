@@ -18,6 +18,7 @@ from addon.option import Option
 from addon.outbound import OutboundSettings
 from addon.realm import parse_public_url
 from addon.registry import Registry, parse_registry
+from addon.warming import WARMING, WarmLimits, parse_warming
 
 T = TypeVar("T")
 
@@ -95,6 +96,7 @@ OPTIONS = (
         " again where that may help.",
     ),
     *BOUNDS,
+    *WARMING,
 )
 
 
@@ -108,6 +110,7 @@ class Settings:
     public_url: str = ""
     behind_proxy: Networks = field(default_factory=Networks)
     acme_webroot: Path | None = None
+    warming: WarmLimits = field(default_factory=WarmLimits)
 
 
 def parse_settings(values: Mapping[str, Any]) -> Settings:
@@ -134,6 +137,7 @@ def parse_settings(values: Mapping[str, Any]) -> Settings:
         public_url=public_url,
         behind_proxy=behind_proxy,
         acme_webroot=_parsed(values, "docxy_acme_webroot", _parse_folder),
+        warming=parse_warming(values),
     )
 
 

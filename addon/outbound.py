@@ -18,12 +18,14 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
+from weakref import WeakSet
 
 import aiohttp
 import certifi
 from cachetools import LRUCache
 from yarl import URL
 
+from addon.destinations import Destinations
 from addon.errors import UpstreamFailure, failure
 from addon.headers import Fields
 from addon.networks import Networks, may_redirect_to, parse_address
@@ -104,6 +106,9 @@ class Outbound:
         self._settings = settings
         # The fastest connection to each host: what came on top of it was chance.
         self._setup_seconds: LRUCache[str, float] = LRUCache(MAX_HOSTS)
+        self._opened: LRUCache[str, int] = LRUCache(MAX_HOSTS)
+        self._answers: LRUCache[str, WeakSet[aiohttp.ClientResponse]] = LRUCache(MAX_HOSTS)
+        self.destinations = Destinations()
         tls = _tls_context(settings)
         # Two pools, because a connection that the owner's word opened must not carry a redirect
         # to a private address, and the other way round.
@@ -164,7 +169,26 @@ class Outbound:
         if not 200 <= response.status <= 599:
             response.close()
             raise failure(host, f"it answered with status {response.status}")
+        self._answers.setdefault(host, WeakSet()).add(response)
         return _answer(response, host)
+
+    async def touch(self, method: str, url: str, fields: Fields, *, redirected: bool) -> None:
+        """Ask once for what nobody wants: it leaves a connection open.
+
+        Raises:
+            UpstreamFailure: no answer came.
+        """
+        if redirected:
+            self._check_literal(url)
+        await discard(await self._request(method, url, fields, None, redirected))
+
+    def busy(self, host: str) -> int:
+        """Connections to a host over which an answer is coming."""
+        return sum(answer.connection is not None for answer in self._answers.get(host, ()))
+
+    def opened(self, host: str) -> int:
+        """Connections that were opened to a host so far."""
+        return self._opened.get(host, 0)
 
     def is_far(self, host: str) -> bool | None:
         """Whether several connections to a host carry more than one; None: not known yet."""
@@ -186,6 +210,7 @@ class Outbound:
         async def end(_session: object, context: Any, _params: object) -> None:
             host, took = context.trace_request_ctx, time.monotonic() - context.began
             self._setup_seconds[host] = min(took, self._setup_seconds.get(host, took))
+            self._opened[host] = self._opened.get(host, 0) + 1
 
         trace.on_connection_create_start.append(begin)
         trace.on_connection_create_end.append(end)

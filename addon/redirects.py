@@ -56,6 +56,8 @@ async def follow(
         answer = await outbound.request(method, url, fields, redirected=not is_registry)
         location = answer.get("Location")
         if answer.status not in REDIRECTS or not location:
+            if not is_registry and answer.status < 400:
+                outbound.destinations.note(registry.url, url)
             return Followed(answer, url)
         await discard(answer)
         url = resolve_target(registry, url, location)

@@ -21,6 +21,7 @@ from addon.outbound import Outbound, OutboundSettings
 from addon.realm import Entrance
 from addon.tls import Certificates
 from addon.upstream import Upstream
+from addon.warming import Warming
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +49,7 @@ class Startup:
         # The pools for the settings before may still carry transfers: they end with the mirror.
         self._outbounds: dict[OutboundSettings, Outbound] = {}
         self._fetchers: list[Fetcher] = []
+        self._warming: Warming | None = None
         self._is_running = False
 
     def load(self, loader: Loader) -> None:
@@ -76,6 +78,8 @@ class Startup:
     async def running(self) -> None:
         """Say where the mirror is, or end the start because of an option that nobody has."""
         self._is_running = True
+        if self._warming:
+            self._warming.start()
         for name in ctx.options.deferred:
             logger.error("%s is not an option of mitmproxy or the mirror", name)
         if self._settings:
@@ -86,6 +90,8 @@ class Startup:
         """End all connections."""
         self._flows.inner.uninstall()
         logging.getLogger(_CHATTER).setLevel(logging.NOTSET)
+        if self._warming:
+            self._warming.close()
         for fetcher in self._fetchers:
             fetcher.close()
         for outbound in self._outbounds.values():
@@ -98,9 +104,18 @@ class Startup:
         self._settings = settings
         bounds = settings.bounds
         upstream = Upstream(settings.registry, outbound, bounds.memory, bounds.blobs)
+        self._warm(upstream, settings)
         fetcher = Fetcher(upstream, bounds.ahead)
         self._fetchers.append(fetcher)
         self._flows.answering = Answering(settings, self._certificates, fetcher)
+
+    def _warm(self, upstream: Upstream, settings: Settings) -> None:
+        if self._warming:
+            self._warming.close()
+        self._warming = Warming(upstream.learnt, upstream.outbound, settings.warming)
+        upstream.used = self._warming.used
+        if self._is_running:
+            self._warming.start()
 
 
 class Deferred:

@@ -60,6 +60,8 @@ class Upstream:
         self.wall_clock = wall_clock
         self.outbound = outbound
         self.learnt = LearntRegistry(registry, outbound)
+        # Told of each request of a client's; set by whoever keeps connections open.
+        self.used: Callable[[], None] = _ignore
         self.access = Access(limits.recheck_time if limits.remember else 0.0, kept, now)
         self.tokens = Tokens(self._ask_for_token, limits.entries if limits.remember else 0, now)
         self.manifests = Manifests(limits.manifest_bytes if limits.remember else 1, kept, now)
@@ -114,3 +116,7 @@ class Upstream:
             redirected=registry.is_token_service_learnt and not same_origin(url, registry.url),
         )
         return await read_whole(answer, MAX_TOKEN_ANSWER)
+
+
+def _ignore() -> None:
+    pass

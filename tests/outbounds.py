@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import cast
 
+from addon.destinations import Destinations
 from addon.errors import MirrorError
 from addon.headers import Fields
 from addon.outbound import Answer, Outbound
@@ -46,6 +47,7 @@ class FakeOutbound:
     answers: list[Answer | MirrorError]
     gate: asyncio.Event | None = None
     asked: list[Asked] = field(default_factory=list)
+    destinations: Destinations = field(default_factory=Destinations)
 
     async def request(
         self,

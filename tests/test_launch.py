@@ -20,7 +20,8 @@ from addon.launch import Listener, Words, explain, make_plan, parse_words, upstr
 MIRROR = Path("/m/mirror.py")
 CONFDIR = Path("/state/mitmproxy")
 HUB = "reverse:http://registry-1.docker.io:443"
-ALWAYS = ["-s", "/m/mirror.py", "--set", "confdir=/state/mitmproxy"]
+STATE = ["--set", "docxy_state_dir=/state"]
+ALWAYS = ["-s", "/m/mirror.py", "--set", "confdir=/state/mitmproxy", *STATE]
 
 
 def plan_for(line: str, *, tls: bool = False) -> tuple[list[str], list[tuple[str, int]]]:
@@ -181,11 +182,11 @@ def test_with_a_certificate_it_is_tls_everywhere_and_plain_http_beside_it(
 
 
 OWN_FILES = {
-    "another config directory": ("--set confdir=/c", ["-s", "/m/mirror.py"]),
+    "another config directory": ("--set confdir=/c", ["-s", "/m/mirror.py", *STATE]),
     # -s would replace the scripts of --set; several --set are one list.
     "scripts by --set": (
         "--set scripts=/x.py",
-        ["--set", "scripts=/m/mirror.py", "--set", "confdir=/state/mitmproxy"],
+        ["--set", "scripts=/m/mirror.py", "--set", "confdir=/state/mitmproxy", *STATE],
     ),
     "scripts by both": ("-s /y.py --set scripts=/x.py", ALWAYS),
 }

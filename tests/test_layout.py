@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from addon import options, tls
+from addon import congestion, options, tls
 
 ROOT = Path(__file__).parent.parent
 MODULES = {path.stem: path for path in (ROOT / "addon").glob("*.py")}
@@ -17,9 +17,10 @@ MODULES = {path.stem: path for path in (ROOT / "addon").glob("*.py")}
 UNTESTED = {"__init__", "mirror"}
 
 # Modules with I/O, or mitmproxy's own shape. All others work with neither mitmproxy nor aiohttp.
-WITH_MITMPROXY = {"hooks", "inner", "launch", "mirror", "startup", "tls", "wire"}
+WITH_MITMPROXY = {"hooks", "inner", "launch", "mirror", "sockets", "startup", "tls", "wire"}
 # These know an answer of the outbound client, or its settings, and so the client's module.
 WITH_AIOHTTP = {"answering", "blobs", "fetching", "learning", "options", "outbound", "redirects"}
+WITH_AIOHTTP |= {"warming"}
 PURE = set(MODULES) - WITH_MITMPROXY - WITH_AIOHTTP
 
 
@@ -84,6 +85,7 @@ def test_imports_are_found_wherever_they_are() -> None:
 
 
 DECLARED = {option.name for option in options.OPTIONS} | set(tls.OPTIONS)
+DECLARED |= {congestion.OPTION.name}
 
 
 @pytest.mark.parametrize("option", sorted(DECLARED))

@@ -1,0 +1,255 @@
+"""Connections that are open before a request needs them.
+
+A connection to an upstream costs three round trips before it carries a request. So a few are open
+to registry, token service and CDN from the start and while the mirror is in use. Each is opened,
+and kept from being closed for idleness, by a request that costs an upstream next to nothing,
+counts as no pull and carries no credentials. aiohttp takes the connection that has been idle for
+longest, and n requests at once take n connections: asked n times at once, the n oldest are fresh.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from addon.errors import MirrorError
+from addon.headers import to_registry
+from addon.learning import LearntRegistry
+from addon.option import Option
+from addon.outbound import NEAR_SECONDS, Outbound
+from addon.registry import authority, same_origin
+
+logger = logging.getLogger(__name__)
+
+# Seconds until idle connections are asked again: less than the 60 for which many hosts, and the
+# pool itself, keep them. A host that had closed them all by then is asked sooner.
+INTERVAL = 45.0
+SHORTEST_INTERVAL = 8.0
+
+WARMING = (
+    Option(
+        "docxy_warm_time",
+        int,
+        900,
+        "Seconds after the start, and after each request, for which connections to upstreams are"
+        " kept open (0: none is opened before it is needed).",
+    ),
+    Option("docxy_warm_registry", int, 8, "Connections to the registry that are kept open."),
+    Option(
+        "docxy_warm_token_service",
+        int,
+        2,
+        "Connections to the token service that are kept open.",
+    ),
+    Option(
+        "docxy_warm_cdn",
+        int,
+        16,
+        "Connections that are kept open to each host that the registry's redirects lead to.",
+    ),
+    Option(
+        "docxy_state_dir",
+        str,
+        "",
+        "Folder for what outlives the mirror: the name of the registry's CDN. Empty: none is"
+        " kept, and the CDN is known from the first pull on.",
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class WarmLimits:
+    """How long after a request, in seconds, and how many connections to each kind of host."""
+
+    seconds: float = 900.0
+    registry: int = 8
+    token_service: int = 2
+    cdn: int = 16
+    state_dir: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A host to which connections are kept open, and the request that does it."""
+
+    method: Literal["GET", "HEAD"]
+    url: str
+    count: int
+    redirected: bool
+
+    @property
+    def host(self) -> str:
+        """Host and port."""
+        return authority(self.url)
+
+
+class Warming:
+    """Keeps connections open to one registry and where it sends its readers."""
+
+    def __init__(
+        self,
+        learnt: LearntRegistry,
+        outbound: Outbound,
+        limits: WarmLimits,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._learnt = learnt
+        self._outbound = outbound
+        self._limits = limits
+        self._now = now
+        self._last = now()
+        self._task: asyncio.Task[None] | None = None
+        self._changed = asyncio.Event()
+        self._is_closed = False
+
+    def start(self) -> None:
+        """Open connections now, before the first client comes."""
+        destinations = self._outbound.destinations
+        destinations.on_new = self._learnt_of_one
+        if self._limits.state_dir:
+            destinations.load(self._limits.state_dir)
+        self.used()
+
+    def used(self) -> None:
+        """A client asks for something."""
+        self._last = self._now()
+        if self._is_closed or self._limits.seconds <= 0:
+            return
+        if self._task is None or self._task.done():
+            self._task = asyncio.get_running_loop().create_task(self._run())
+            self._task.add_done_callback(_say_why)
+
+    def close(self) -> None:
+        """Open no more; those that are open end with the pool."""
+        self._is_closed = True
+        if self._task:
+            self._task.cancel()
+
+    def _learnt_of_one(self) -> None:
+        self._changed.set()
+        if self._limits.state_dir:
+            try:
+                self._outbound.destinations.save(self._limits.state_dir)
+            except OSError as e:
+                logger.warning("docxy_state_dir: the CDN's name cannot be kept: %s", e)
+
+    async def _run(self) -> None:
+        rounds: dict[str, Round] = {}
+        while self._now() - self._last < self._limits.seconds:
+            self._changed.clear()
+            async with asyncio.TaskGroup() as group:
+                for place in await self._places():
+                    if place.url not in rounds:
+                        rounds[place.url] = Round()
+                    if rounds[place.url].due <= self._now():
+                        group.create_task(self._refresh(place, rounds[place.url]))
+            await self._pause(min(each.due for each in rounds.values()) - self._now())
+
+    async def _pause(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(max(seconds, 1.0)):
+                await self._changed.wait()
+        except TimeoutError:
+            pass
+
+    async def _places(self) -> list[Place]:
+        try:
+            await self._learnt.known()
+        except MirrorError as e:
+            logger.debug("%s", e)
+        return list(self._found())
+
+    def _found(self) -> Iterator[Place]:
+        registry = self._learnt.now
+        yield Place("GET", f"{registry.url}/v2/", self._limits.registry, redirected=False)
+        service = registry.token_service
+        if service and not same_origin(service, registry.url):
+            count = self._limits.token_service
+            yield Place("HEAD", service, count, redirected=registry.is_token_service_learnt)
+        for origin in self._outbound.destinations.of(registry.url):
+            # The rules for redirects hold for what was learnt from them, whoever wrote the file.
+            if registry.is_http or origin.startswith("https://"):
+                yield Place("HEAD", f"{origin}/", self._limits.cdn, redirected=True)
+
+    async def _refresh(self, place: Place, last: Round) -> None:
+        """Use the connections that have been idle for longest, and open what is missing."""
+        # Those that carry something now are left alone, and count.
+        missing = place.count - self._outbound.busy(place.host)
+        opened = self._outbound.opened(place.host)
+        asked = await self._ask(place, missing)
+        opened = self._outbound.opened(place.host) - opened
+        last.over(self._now(), all_were_closed=0 < asked <= opened)
+
+    async def _ask(self, place: Place, count: int) -> int:
+        """Ask so many times at once; once alone where that shows that the host is near.
+
+        On a short line a connection is opened when it is needed, and one tells of its length.
+        """
+        if self._outbound.is_far(place.host) is False:
+            count = min(count, 1)
+        if count < 1:
+            return 0
+        async with asyncio.TaskGroup() as group:
+            first = group.create_task(self._touch(place))
+            if self._outbound.is_far(place.host) is None:
+                await asyncio.wait({first}, timeout=NEAR_SECONDS)
+                if first.done():
+                    return 1
+            for _ in range(count - 1):
+                group.create_task(self._touch(place))
+        return count
+
+    async def _touch(self, place: Place) -> None:
+        try:
+            await self._outbound.touch(
+                place.method, place.url, to_registry([]), redirected=place.redirected
+            )
+        except MirrorError as e:
+            # Whoever needs that host will hear of it.
+            logger.debug("%s", e)
+
+
+def _say_why(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and task.exception():
+        logger.error("connections are not kept open any more", exc_info=task.exception())
+
+
+class Round:
+    """When a place is asked again."""
+
+    def __init__(self) -> None:
+        self.due = 0.0
+        self._interval = INTERVAL
+        self._count = 0
+
+    def over(self, now: float, *, all_were_closed: bool) -> None:
+        """It was asked; `all_were_closed` since the time before, for which it was too late."""
+        if all_were_closed and self._count:
+            self._interval = max(self._interval / 2, SHORTEST_INTERVAL)
+        self._count += 1
+        self.due = now + self._interval
+
+
+_COUNTS = ("docxy_warm_registry", "docxy_warm_token_service", "docxy_warm_cdn")
+
+
+def parse_warming(values: Mapping[str, Any]) -> WarmLimits:
+    """What the options say.
+
+    Raises:
+        ValueError: one is too low, or the state directory is no folder.
+    """
+    for name in ("docxy_warm_time", *_COUNTS):
+        if values[name] < 0:
+            raise ValueError(f"{name}: {values[name]} is less than 0")
+    named = values["docxy_state_dir"]
+    folder = Path(named).expanduser() if named else None
+    if folder and folder.exists() and not folder.is_dir():
+        raise ValueError(f"docxy_state_dir: {named!r} is not a folder")
+    registry, token_service, cdn = (values[name] for name in _COUNTS)
+    return WarmLimits(values["docxy_warm_time"], registry, token_service, cdn, folder)
