@@ -164,6 +164,10 @@ class Piece:
                 self._wake()
         except OSError as e:
             self.error = e
+        except Exception as e:
+            # Whatever it was, the next piece's bytes must not follow what came of this one.
+            logger.exception("a piece could not be fetched")
+            self.error = BrokenTransfer(f"a piece could not be fetched: {type(e).__name__}")
         finally:
             self.stream.close()
             self.is_done = True
@@ -228,6 +232,8 @@ class Pieces:
                 self._fill()
                 continue
             await self._wait(piece)
+        if self._given <= self._last:
+            raise BrokenTransfer("the transfer was closed before its end")
         self.close()
         return b""
 
@@ -249,14 +255,16 @@ class Pieces:
         self._pieces.clear()
 
     async def _wait(self, piece: Piece) -> None:
-        # The client is faster than the line: more may be on its way.
-        self._window = min(self._window * 2, LARGEST_WINDOW)
-        self._fill()
-        self._changed.clear()
         at = piece.stream.at
         try:
             async with asyncio.timeout(LAG):
-                await self._changed.wait()
+                # The others' bytes do not make up for those that the client waits for.
+                while not (piece.chunks or piece.is_done):
+                    # The client is faster than the line: more may be on its way.
+                    self._window = min(self._window * 2, LARGEST_WINDOW)
+                    self._fill()
+                    self._changed.clear()
+                    await self._changed.wait()
         except TimeoutError:
             if piece.stream.at == at and not piece.is_done:
                 logger.info("A piece lags at byte %d and is asked for again", at)
@@ -293,7 +301,13 @@ class OneStream:
         budget.enter()
 
     async def read(self) -> bytes:
-        """The next bytes."""
+        """The next bytes.
+
+        Raises:
+            BrokenTransfer: they could not be had in the end.
+        """
+        if not self._is_open:
+            raise BrokenTransfer("the transfer was closed before its end")
         return await self._stream.read()
 
     def claim(self) -> None:

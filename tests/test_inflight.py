@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from addon.inflight import Budget, Lanes, Urgency
+
+
+async def settle() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+def entering(
+    lanes: Lanes, order: list[str], name: str, urgency: Urgency = Urgency.ASKED
+) -> asyncio.Task[None]:
+    async def enter() -> None:
+        await lanes.enter(urgency)
+        order.append(name)
+
+    return asyncio.get_running_loop().create_task(enter())
+
+
+class TestBudget:
+    @pytest.mark.parametrize(
+        ("running", "wanted", "share"),
+        [
+            (0, 500, 500),
+            (1, 500, 500),
+            (1, 5000, 1000),
+            (2, 5000, 500),
+            (4, 100, 100),
+            (4, 5000, 250),
+            # Never less than what makes a transfer go on.
+            (1000, 5000, 10),
+        ],
+    )
+    def test_is_shared_out_evenly(self, running: int, wanted: int, share: int) -> None:
+        budget = Budget(1000)
+        for _ in range(running):
+            budget.enter()
+        assert budget.share(wanted, 10) == share
+
+    def test_who_leaves_makes_room(self) -> None:
+        budget = Budget(1000)
+        for _ in range(10):
+            budget.enter()
+        for _ in range(9):
+            budget.leave()
+        assert (budget.running, budget.share(5000, 10)) == (1, 1000)
+
+
+class TestLanes:
+    async def test_no_more_enter_than_there_are(self) -> None:
+        lanes, order = Lanes(2), list[str]()
+        for name in "abc":
+            entering(lanes, order, name)
+        await settle()
+        assert order == ["a", "b"]
+        lanes.leave()
+        await settle()
+        assert order == ["a", "b", "c"]
+
+    async def test_who_waits_longest_goes_first_and_what_is_asked_before_what_is_ahead(
+        self,
+    ) -> None:
+        lanes, order = Lanes(1), list[str]()
+        await lanes.enter(Urgency.AHEAD)
+        for name in ("ahead1", "asked1", "ahead2", "asked2"):
+            entering(lanes, order, name, Urgency.AHEAD if "ahead" in name else Urgency.ASKED)
+        for _ in range(4):
+            await settle()
+            lanes.leave()
+        await settle()
+        assert order == ["asked1", "asked2", "ahead1", "ahead2"]
+
+    async def test_who_leaves_the_queue_takes_no_place(self) -> None:
+        lanes, order = Lanes(1), list[str]()
+        await lanes.enter(Urgency.ASKED)
+        waiting = [entering(lanes, order, name) for name in "abc"]
+        await settle()
+        waiting[0].cancel()
+        waiting[1].cancel()
+        await settle()
+        lanes.leave()
+        await settle()
+        assert order == ["c"]
+
+    async def test_who_leaves_just_as_it_is_given_a_place_gives_it_on(self) -> None:
+        lanes, order = Lanes(1), list[str]()
+        await lanes.enter(Urgency.ASKED)
+        leaving, next_ = entering(lanes, order, "leaving"), entering(lanes, order, "next")
+        await settle()
+        lanes.leave()  # the place is `leaving`'s, which has not run yet
+        leaving.cancel()
+        await settle()
+        assert order == ["next"]
+        assert next_.done()
+
+    async def test_who_leaves_alone_as_it_is_given_a_place_gives_it_back(self) -> None:
+        lanes, order = Lanes(1), list[str]()
+        await lanes.enter(Urgency.ASKED)
+        leaving = entering(lanes, order, "leaving")
+        await settle()
+        lanes.leave()
+        leaving.cancel()
+        await settle()
+        entering(lanes, order, "later")
+        await settle()
+        assert order == ["later"]
+
+    async def test_no_place_is_lost_however_they_come_and_go(self) -> None:
+        lanes, order = Lanes(3), list[str]()
+        for round_ in range(50):
+            tasks = [entering(lanes, order, str(n), Urgency(n % 2)) for n in range(8)]
+            for _ in range(round_ % 3):
+                await asyncio.sleep(0)
+            for number, task in enumerate(tasks):
+                if (number + round_) % 3 == 0:
+                    task.cancel()
+                if number % 2 and order:
+                    order.pop()
+                    lanes.leave()
+            for _ in range(10):
+                await settle()
+                while order:
+                    order.pop()
+                    lanes.leave()
+        free = [entering(lanes, order, "x") for _ in range(4)]
+        await settle()
+        assert [task.done() for task in free] == [True, True, True, False]
+        free[3].cancel()

@@ -1,0 +1,472 @@
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+
+import pytest
+
+from addon import transfer
+from addon.errors import failure
+from addon.inflight import Budget, Lanes, Urgency
+from addon.ranges import Wanted
+from addon.reply import Body, BrokenTransfer
+from addon.transfer import (
+    FIRST_PIECE,
+    MAX_FAILURES,
+    Begun,
+    NoParts,
+    OneStream,
+    Pieces,
+    Stream,
+)
+
+CHUNK = 64 * 1024
+CONTENT = random.Random(7).randbytes(20 * FIRST_PIECE + 12345)
+LAST = len(CONTENT) - 1
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transfer, "FIRST_PAUSE", 0.0)
+
+
+class Connection:
+    """A body on a lane; may break off, end, stall or send more than it was asked for."""
+
+    def __init__(self, site: Site, first: int, last: int, after: int | None, how: str) -> None:
+        self._site, self._at, self._last, self._how = site, first, last, how
+        self._left = after
+        self._cut = asyncio.Event()
+        self.is_open = True
+
+    async def read(self) -> bytes:
+        await asyncio.sleep(0)
+        if not self.is_open:
+            raise BrokenTransfer("closed")
+        if self._left == 0:
+            if self._how == "stall":
+                await self._cut.wait()
+                raise BrokenTransfer("cut")
+            if self._how == "end":
+                return b""
+            raise BrokenTransfer("reset") if self._how == "reset" else RuntimeError("a slip")
+        more = 100 if self._how == "more" else 0
+        size = CHUNK if self._left is None else min(CHUNK, self._left)
+        chunk = self._site.content[self._at : min(self._at + size, self._last + 1 + more)]
+        self._at += len(chunk)
+        self._site.sent += len(chunk)
+        if self._left is not None:
+            self._left -= len(chunk)
+        return chunk
+
+    def close(self) -> None:
+        if self.is_open:
+            self.is_open = False
+            self._cut.set()
+            self._site.open.remove(self)
+            self._site.lanes.leave()
+
+
+class Site:
+    """Where the bytes are. `faults` says for each request after how many bytes what happens."""
+
+    def __init__(self, content: bytes = CONTENT, lanes: int = 100) -> None:
+        self.content = content
+        self.lanes = Lanes(lanes)
+        self.asked: list[Wanted] = []
+        self.urgencies: list[Urgency] = []
+        self.open_errors: list[Exception] = []
+        self.open: list[Connection] = []
+        self.sent = 0
+        self.fault: Callable[[int], tuple[int | None, str]] = lambda _: (None, "")
+
+    async def open_at(self, first: int, last: int, number: int = -1) -> Connection:
+        await self.lanes.enter(Urgency.ASKED)
+        after, how = self.fault(number)
+        connection = Connection(self, first, last, after, how)
+        self.open.append(connection)
+        return connection
+
+    async def open_(self, wanted: Wanted, urgency: Urgency) -> Body:
+        number = len(self.asked)
+        self.asked.append(wanted)
+        self.urgencies.append(urgency)
+        await asyncio.sleep(0)
+        if self.open_errors:
+            raise self.open_errors.pop(0)
+        assert wanted.last is not None
+        return await self.open_at(wanted.first, wanted.last, number)
+
+
+class Source:
+    """The same as a source of parts."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+
+    async def open(self, wanted: Wanted, urgency: Urgency) -> Body:
+        return await self._site.open_(wanted, urgency)
+
+
+async def settle(turns: int = 200) -> None:
+    for _ in range(turns):
+        await asyncio.sleep(0)
+
+
+async def read_all(body: Stream | Pieces | OneStream) -> bytes:
+    content = bytearray()
+    while chunk := await body.read():
+        content += chunk
+    return bytes(content)
+
+
+@pytest.fixture
+def site() -> Site:
+    return Site()
+
+
+@pytest.fixture
+def budget() -> Budget:
+    return Budget(64 * 1024 * 1024)
+
+
+def left(site: Site, budget: Budget) -> tuple[int, int, int]:
+    """Connections, transfers and tasks that are left."""
+    return len(site.open), budget.running, len(asyncio.all_tasks()) - 1
+
+
+def stream(site: Site, first: int = 0, last: int = LAST, begun: Begun | None = None) -> Stream:
+    return Stream(Source(site), first, last, begun, Urgency.ASKED)
+
+
+def pieces(
+    site: Site, budget: Budget, first: int = 0, last: int = LAST, begun: Begun | None = None
+) -> Pieces:
+    return Pieces(Source(site), first, last, begun, 8, budget, Urgency.ASKED)
+
+
+BREAKS = [
+    pytest.param(0, "reset", id="reset at once"),
+    pytest.param(1, "reset", id="reset after a byte"),
+    pytest.param(CHUNK - 1, "reset", id="reset before a chunk's end"),
+    pytest.param(CHUNK, "reset", id="reset at a chunk's end"),
+    pytest.param(FIRST_PIECE - 1, "reset", id="reset before a piece's last byte"),
+    pytest.param(0, "end", id="an empty body"),
+    pytest.param(777, "end", id="a body that ends too early"),
+]
+
+
+class TestStream:
+    @pytest.mark.parametrize(("first", "last"), [(0, LAST), (5, 5), (777, 99999), (LAST, LAST)])
+    async def test_gives_what_was_asked_for(self, site: Site, first: int, last: int) -> None:
+        body = stream(site, first, last)
+        assert await read_all(body) == CONTENT[first : last + 1]
+        assert await body.read() == b""
+        assert site.asked == [Wanted(first, last)]
+        assert not site.open
+
+    @pytest.mark.parametrize(("after", "how"), BREAKS)
+    async def test_goes_on_at_the_byte_where_it_broke_off(
+        self, site: Site, after: int, how: str
+    ) -> None:
+        site.fault = lambda number: (after, how) if number == 0 else (None, "")
+        assert await read_all(stream(site)) == CONTENT
+        assert site.asked == [Wanted(0, LAST), Wanted(after, LAST)]
+        assert not site.open
+
+    async def test_goes_on_as_long_as_bytes_come_between_breaks(self, site: Site) -> None:
+        site.fault = lambda _: (100_000, "reset")
+        assert await read_all(stream(site)) == CONTENT
+        assert len(site.asked) > 5 * MAX_FAILURES
+
+    async def test_gives_up_after_failures_without_a_byte_between_them(self, site: Site) -> None:
+        site.fault = lambda number: (1000, "reset") if number == 0 else (0, "reset")
+        body = stream(site)
+        assert await body.read() == CONTENT[:1000]
+        with pytest.raises(BrokenTransfer, match="given up"):
+            await body.read()
+        assert len(site.asked) == 1 + MAX_FAILURES
+        assert not site.open
+
+    async def test_asks_again_where_an_upstream_cannot_be_asked(self, site: Site) -> None:
+        site.open_errors = [failure("cdn", "it answered 503 to a part of a blob"), OSError("x")]
+        assert await read_all(stream(site)) == CONTENT
+
+    async def test_does_not_ask_again_for_parts_where_there_are_none(self, site: Site) -> None:
+        site.open_errors = [NoParts("it answered 200")]
+        with pytest.raises(NoParts):
+            await stream(site).read()
+        assert len(site.asked) == 1
+
+    async def test_takes_no_more_than_was_asked_for(self, site: Site) -> None:
+        site.fault = lambda _: (None, "more")
+        assert await read_all(stream(site, 10, 99_999)) == CONTENT[10:100_000]
+
+    async def test_begins_with_what_is_open_already(self, site: Site) -> None:
+        begun = Begun(await site.open_at(0, 9999), 9999)
+        assert await read_all(stream(site, begun=begun)) == CONTENT
+        assert site.asked == [Wanted(10_000, LAST)]
+
+    async def test_interrupted_goes_on_over_another_connection(self, site: Site) -> None:
+        site.fault = lambda number: (1000, "stall") if number == 0 else (None, "")
+        body = stream(site)
+        await body.read()
+        reader = asyncio.get_running_loop().create_task(read_all(body))
+        await settle()
+        assert not reader.done()
+        body.interrupt()
+        assert await reader == CONTENT[1000:]
+
+    async def test_may_be_interrupted_and_closed_when_nothing_is_open(self, site: Site) -> None:
+        body = stream(site)
+        body.interrupt()
+        body.close()
+        body.close()
+        assert left(site, Budget(1)) == (0, 0, 0)
+
+
+class TestOneStream:
+    async def test_is_counted_while_it_is_open(self, site: Site, budget: Budget) -> None:
+        body = OneStream(stream(site), budget)
+        assert budget.running == 1
+        await body.read()
+        for _ in range(2):
+            body.close()
+        assert left(site, budget) == (0, 0, 0)
+
+    async def test_closed_is_no_clean_end_and_asks_nobody(self, site: Site, budget: Budget) -> None:
+        body = OneStream(stream(site), budget)
+        await body.read()
+        body.close()
+        with pytest.raises(BrokenTransfer):
+            await body.read()
+        assert len(site.asked) == 1
+
+    async def test_claimed_is_urgent(self, site: Site, budget: Budget) -> None:
+        body = OneStream(Stream(Source(site), 0, LAST, None, Urgency.AHEAD), budget)
+        body.claim()
+        await body.read()
+        assert site.urgencies == [Urgency.ASKED]
+        body.close()
+
+
+class TestPieces:
+    @pytest.mark.parametrize(
+        ("first", "last"),
+        [
+            (0, LAST),
+            (1, LAST - 1),
+            (FIRST_PIECE, 5 * FIRST_PIECE),
+            (0, 0),
+            (LAST, LAST),
+            (0, FIRST_PIECE - 1),
+            (0, FIRST_PIECE),
+        ],
+    )
+    async def test_give_the_bytes_in_order(
+        self, site: Site, budget: Budget, first: int, last: int
+    ) -> None:
+        body = pieces(site, budget, first, last)
+        assert await read_all(body) == CONTENT[first : last + 1]
+        assert await body.read() == b""
+        covered = sorted((w.first, w.last) for w in site.asked)
+        ends = [first, *(end + 1 for _, end in covered if end is not None)]
+        assert [begin for begin, _ in covered] == ends[:-1]
+        assert left(site, budget) == (0, 0, 0)
+
+    async def test_are_fetched_side_by_side_and_few(self, site: Site, budget: Budget) -> None:
+        body = pieces(site, budget)
+        await settle(3)
+        assert len(site.open) == 8
+        await read_all(body)
+        assert len(site.asked) <= 21
+
+    async def test_begin_with_what_is_open_already(self, site: Site, budget: Budget) -> None:
+        begun = Begun(await site.open_at(0, FIRST_PIECE - 1), FIRST_PIECE - 1)
+        assert await read_all(pieces(site, budget, begun=begun)) == CONTENT
+        assert min(wanted.first for wanted in site.asked) == FIRST_PIECE
+
+    @pytest.mark.parametrize(("after", "how"), BREAKS)
+    @pytest.mark.parametrize("which", [0, 1, 7, 12])
+    async def test_survive_one_that_breaks(
+        self, site: Site, budget: Budget, which: int, after: int, how: str
+    ) -> None:
+        site.fault = lambda number: (after, how) if number == which else (None, "")
+        assert await read_all(pieces(site, budget)) == CONTENT
+        assert left(site, budget) == (0, 0, 0)
+
+    async def test_survive_that_all_break_again_and_again(self, site: Site, budget: Budget) -> None:
+        chance = random.Random(3)
+        site.fault = lambda _: (chance.choice([0, 1, 50_000, 100_000]), "reset")
+        assert await read_all(pieces(site, budget)) == CONTENT
+
+    @pytest.mark.parametrize("size", [1, 7, FIRST_PIECE, FIRST_PIECE + 1])
+    async def test_a_break_at_any_byte_is_survived(self, budget: Budget, size: int) -> None:
+        content = CONTENT[:size]
+        for after in {0, 1, size // 2, size - 1}:
+            site = Site(content)
+            site.fault = lambda number, after=after: (  # type: ignore[misc]
+                (after, "reset") if number == 0 else (None, "")
+            )
+            assert await read_all(pieces(site, budget, 0, size - 1)) == content
+
+    async def test_give_what_came_and_then_say_that_the_rest_cannot_be_had(
+        self, site: Site, budget: Budget
+    ) -> None:
+        site.fault = lambda number: (0, "reset") if site.asked[number].first else (None, "")
+        body = pieces(site, budget)
+        got = bytearray()
+
+        async def read_on() -> None:
+            while True:
+                got.extend(await body.read())
+
+        with pytest.raises(BrokenTransfer, match="given up"):
+            await read_on()
+        assert CONTENT.startswith(got)
+        assert len(got) == site.asked[0].last + 1  # type: ignore[operator]
+        body.close()
+        await settle()
+        assert left(site, budget) == (0, 0, 0)
+
+    async def test_a_slip_of_the_mirrors_own_leaves_no_gap(
+        self, site: Site, budget: Budget
+    ) -> None:
+        site.fault = lambda number: (1000, "slip") if number == 1 else (None, "")
+        body = pieces(site, budget)
+        got = bytearray()
+
+        async def read_on() -> None:
+            while chunk := await body.read():
+                got.extend(chunk)
+
+        with pytest.raises(BrokenTransfer, match="RuntimeError"):
+            await read_on()
+        assert CONTENT.startswith(got)
+        body.close()
+
+    async def test_one_that_sends_more_than_its_part_is_cut(
+        self, site: Site, budget: Budget
+    ) -> None:
+        site.fault = lambda _: (None, "more")
+        assert await read_all(pieces(site, budget)) == CONTENT
+
+    async def test_one_that_lags_is_asked_for_again_though_others_go_on(
+        self, site: Site, budget: Budget, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(transfer, "LAG", 0.02)
+        site.fault = lambda number: (1000, "stall") if number == 0 else (None, "")
+        assert await read_all(pieces(site, budget)) == CONTENT
+        assert Wanted(1000, site.asked[0].last) in site.asked
+        assert left(site, budget) == (0, 0, 0)
+
+    async def test_the_lag_is_that_of_the_piece_that_is_waited_for(
+        self, site: Site, budget: Budget, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Others that trickle must not put it off for ever."""
+        monkeypatch.setattr(transfer, "LAG", 0.05)
+        site.fault = lambda number: (0, "stall") if number == 0 else (None, "")
+        body = pieces(site, budget)
+
+        async def trickle() -> None:
+            while True:
+                await asyncio.sleep(0.005)
+                body._changed.set()
+
+        trickling = asyncio.get_running_loop().create_task(trickle())
+        async with asyncio.timeout(5):
+            assert await read_all(body) == CONTENT
+        trickling.cancel()
+
+    async def test_wait_for_lanes_without_a_failure(self, budget: Budget) -> None:
+        site = Site(lanes=1)
+        assert await read_all(pieces(site, budget)) == CONTENT
+        assert left(site, budget) == (0, 0, 0)
+
+
+class TestWindow:
+    @pytest.mark.parametrize("limit", [FIRST_PIECE, 4 * FIRST_PIECE, 10 * FIRST_PIECE])
+    async def test_a_client_that_reads_nothing_holds_no_more_than_its_share(
+        self, site: Site, limit: int
+    ) -> None:
+        budget = Budget(limit)
+        body = pieces(site, budget)
+        await settle()
+        assert 0 < site.sent <= limit
+        body.close()
+
+    @pytest.mark.parametrize("limit", [FIRST_PIECE, 4 * FIRST_PIECE])
+    async def test_nor_one_that_reads_slowly(self, site: Site, limit: int) -> None:
+        budget = Budget(limit)
+        body = pieces(site, budget)
+        await settle()
+        given = 0
+        while chunk := await body.read():
+            given += len(chunk)
+            await settle(50)
+            assert site.sent - given <= limit + CHUNK
+        assert given == len(CONTENT)
+
+    async def test_many_share_what_there_is(self) -> None:
+        budget = Budget(20 * FIRST_PIECE)
+        sites = [Site() for _ in range(10)]
+        bodies = [pieces(site, budget) for site in sites]
+        # Those that began alone took more; what they begin from now on is their part.
+        for site, body in zip(sites, bodies, strict=True):
+            await settle()
+            while body._given < len(CONTENT) * 9 // 10:
+                await body.read()
+                await settle(20)
+        held = [site.sent - body._given for site, body in zip(sites, bodies, strict=True)]
+        assert max(held) <= 2 * FIRST_PIECE + CHUNK
+        for body in bodies:
+            body.close()
+
+    async def test_what_is_begun_ahead_stays_within_its_window(
+        self, site: Site, budget: Budget
+    ) -> None:
+        window = 2 * FIRST_PIECE
+        body = Pieces(Source(site), 0, LAST, None, 8, budget, Urgency.AHEAD, window)
+        await settle()
+        assert site.sent == window
+        assert set(site.urgencies) == {Urgency.AHEAD}
+        body.claim()
+        assert await read_all(body) == CONTENT
+        assert site.urgencies[-1] is Urgency.ASKED
+
+
+class TestClosing:
+    async def test_at_any_moment_leaves_nothing(self, budget: Budget) -> None:
+        for turns in range(0, 60, 3):
+            site = Site(lanes=3)
+            body = pieces(site, budget)
+            reader = asyncio.get_running_loop().create_task(read_all(body))
+            await settle(turns)
+            reader.cancel()
+            body.close()
+            body.close()
+            await settle()
+            assert left(site, budget) == (0, 0, 0), turns
+            # Every lane is free again.
+            for _ in range(3):
+                async with asyncio.timeout(1):
+                    await site.lanes.enter(Urgency.ASKED)
+
+    async def test_is_no_clean_end(self, site: Site, budget: Budget) -> None:
+        body = pieces(site, budget)
+        await body.read()
+        body.close()
+        with pytest.raises(BrokenTransfer):
+            await body.read()
+
+    async def test_a_reader_that_is_cancelled_may_read_on(self, site: Site, budget: Budget) -> None:
+        site.fault = lambda number: (0, "stall") if number == 0 else (None, "")
+        body = pieces(site, budget)
+        reader = asyncio.get_running_loop().create_task(body.read())
+        await settle()
+        reader.cancel()
+        await settle()
+        site.open[0].close()
+        assert await read_all(body) == CONTENT
+        assert left(site, budget) == (0, 0, 0)
