@@ -139,8 +139,11 @@ class Got:
     def check(self, digest: str) -> None:
         """Raise PullFailed unless the body is the content of this digest."""
         found = f"sha256:{hashlib.sha256(self.body).hexdigest()}"
-        if self.status != 200 or found != digest:
-            raise PullFailed(f"{self.step.kind} {self.step.target}: {self.status}, {found}")
+        if self.status != 200:
+            said = self.body[:500].decode(errors="replace")
+            raise PullFailed(f"{self.step.kind} {self.step.target}: {self.status} {said}")
+        if found != digest:
+            raise PullFailed(f"{self.step.kind} {self.step.target}: {found}, not {digest}")
 
 
 @contextlib.asynccontextmanager

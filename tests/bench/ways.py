@@ -80,6 +80,7 @@ async def mirror(
         "docxy_redirect_private": "127.0.0.0/8,10.77.0.0/16",
         "ssl_verify_upstream_trusted_ca": str(site.ca),
         **({"docxy_state_dir": str(state)} if "docxy_state_dir" in _KNOWN else {}),
+        "docxy_warm_time": "900",
         **(settings or {}),
     }
     async with running_mirror(
