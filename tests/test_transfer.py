@@ -413,7 +413,7 @@ class TestWindow:
         sites = [Site() for _ in range(10)]
         bodies = [pieces(site, budget) for site in sites]
         # Those that began alone took more; what they begin from now on is their part.
-        for site, body in zip(sites, bodies, strict=True):
+        for body in bodies:
             await settle()
             while body._given < len(CONTENT) * 9 // 10:
                 await body.read()

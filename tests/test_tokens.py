@@ -1,0 +1,397 @@
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from addon.errors import failure
+from addon.outbound import WholeAnswer
+from addon.tokens import (
+    DEFAULT_LIFETIME,
+    IN_USE,
+    LAST_RESORT,
+    LONGEST_LIFETIME,
+    MAX_QUERY,
+    SPARE,
+    NoToken,
+    Scopes,
+    Tokens,
+    anonymous_scopes,
+    pull_scope,
+    token_query,
+)
+from tests.clock import Clock
+
+ALPINE = pull_scope("library/alpine")
+ME = pull_scope("me/app")
+
+
+def granted(number: int, seconds: Any = 300, **more: object) -> WholeAnswer:
+    answer = {"token": f"t{number}", "expires_in": seconds, **more}
+    return WholeAnswer(200, (), json.dumps(answer).encode())
+
+
+class Service:
+    """A token service whose tokens are t1, t2, …"""
+
+    def __init__(self) -> None:
+        self.asked: list[Scopes] = []
+        self.seconds = 300
+        self.answers: list[WholeAnswer | Exception] = []
+        self.gate: asyncio.Event | None = None
+
+    async def ask(self, scopes: Scopes) -> WholeAnswer:
+        self.asked.append(scopes)
+        number = len(self.asked)
+        if self.gate:
+            await self.gate.wait()
+        answer = self.answers.pop(0) if self.answers else granted(number, self.seconds)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def service() -> Service:
+    return Service()
+
+
+@pytest.fixture
+def tokens(service: Service, clock: Clock) -> Tokens:
+    return Tokens(service.ask, 100, clock)
+
+
+class TestSharing:
+    async def test_one_request_serves_all_until_a_minute_before_its_end(
+        self, tokens: Tokens, service: Service, clock: Clock
+    ) -> None:
+        for _ in range(100):
+            assert (await tokens.get(ALPINE)).value == "t1"
+        clock.forward(300 - SPARE - 0.5)
+        assert (await tokens.get(ALPINE)).value == "t1"
+        clock.forward(0.5)
+        assert (await tokens.get(ALPINE)).value == "t2"
+        assert len(service.asked) == 2
+
+    async def test_concurrent_askers_wait_for_one_request(
+        self, tokens: Tokens, service: Service
+    ) -> None:
+        service.gate = asyncio.Event()
+        askers = [asyncio.get_running_loop().create_task(tokens.get(ALPINE)) for _ in range(50)]
+        for _ in range(3):
+            await asyncio.sleep(0)
+        service.gate.set()
+        assert {token.value for token in await asyncio.gather(*askers)} == {"t1"}
+        assert len(service.asked) == 1
+
+    async def test_scopes_are_told_apart(self, tokens: Tokens) -> None:
+        both = ALPINE | ME
+        values = [(await tokens.get(scopes)).value for scopes in (ALPINE, ME, both, ALPINE)]
+        assert values == ["t1", "t2", "t3", "t1"]
+
+    async def test_the_answer_tells_the_seconds_that_are_left(
+        self, tokens: Tokens, service: Service, clock: Clock
+    ) -> None:
+        service.answers = [granted(1, 300, access_token="t1", issued_at="2020-01-01T00:00:00Z")]
+        token = await tokens.get(ALPINE)
+        clock.forward(100.2)
+        answer = json.loads(tokens.answer(token))
+        assert answer["expires_in"] == 199
+        assert (answer["token"], answer["access_token"]) == ("t1", "t1")
+        assert answer["issued_at"] > "2024"
+        clock.forward(1000)
+        assert json.loads(tokens.answer(token))["expires_in"] == 0
+
+    async def test_time_that_the_request_took_is_the_tokens(
+        self, tokens: Tokens, service: Service, clock: Clock
+    ) -> None:
+        service.gate = asyncio.Event()
+        asker = asyncio.get_running_loop().create_task(tokens.get(ALPINE))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        clock.forward(30)
+        service.gate.set()
+        assert (await asker).ends == clock.now + 270
+
+    async def test_they_are_bounded_in_number(self, service: Service, clock: Clock) -> None:
+        tokens = Tokens(service.ask, 5, clock)
+        for number in range(100):
+            await tokens.get(pull_scope(f"a{number}"))
+        assert len(tokens) == 5
+
+    async def test_none_is_kept_where_none_may_be(self, service: Service, clock: Clock) -> None:
+        tokens = Tokens(service.ask, 0, clock)
+        assert [(await tokens.get(ALPINE)).value for _ in range(2)] == ["t1", "t2"]
+        assert not tokens.covers("t2", "library/alpine")
+        assert len(tokens) == 0
+
+
+class TestLifetime:
+    @pytest.mark.parametrize(
+        ("said", "seconds"),
+        [
+            (300, 300.0),
+            ("300", 300.0),
+            (300.5, 300.5),
+            (None, DEFAULT_LIFETIME),
+            (0, DEFAULT_LIFETIME),
+            (10**9, LONGEST_LIFETIME),
+            (float("inf"), LONGEST_LIFETIME),
+        ],
+    )
+    async def test_is_what_the_service_says(
+        self, tokens: Tokens, service: Service, clock: Clock, said: object, seconds: float
+    ) -> None:
+        service.answers = [granted(1, said)]
+        assert (await tokens.get(ALPINE)).ends == clock.now + seconds
+
+    async def test_is_a_minute_where_it_says_nothing(
+        self, tokens: Tokens, service: Service, clock: Clock
+    ) -> None:
+        service.answers = [WholeAnswer(200, (), b'{"access_token": "x"}')]
+        token = await tokens.get(ALPINE)
+        assert (token.value, token.ends) == ("x", clock.now + 60)
+
+    async def test_one_too_short_to_be_shared_is_given_to_who_asked(
+        self, tokens: Tokens, service: Service
+    ) -> None:
+        service.seconds = 30
+        assert [(await tokens.get(ALPINE)).value for _ in range(3)] == ["t1", "t2", "t3"]
+
+
+class TestFailures:
+    @pytest.mark.parametrize(
+        ("status", "content"),
+        [
+            pytest.param(401, b'{"details": "no"}', id="401"),
+            pytest.param(429, b"slow down", id="429"),
+            pytest.param(500, b"", id="500"),
+            pytest.param(200, b"", id="nothing"),
+            pytest.param(200, b"<html>", id="a page"),
+            pytest.param(200, b"[]", id="a list"),
+            pytest.param(200, b"null", id="null"),
+            pytest.param(200, b"{}", id="no token"),
+            pytest.param(200, b'{"token": ""}', id="an empty token"),
+            pytest.param(200, b'{"token": 5}', id="a number"),
+            pytest.param(200, b'{"token": "a\\r\\nX: y"}', id="a second line"),
+            pytest.param(200, b'{"token": "a b"}', id="a blank"),
+            pytest.param(200, '{"token": "ä"}'.encode(), id="not ASCII"),
+            pytest.param(200, b'{"token": "a", "expires_in": NaN}', id="no number of seconds"),
+            pytest.param(200, b'{"token": "a", "expires_in": -5}', id="less than no seconds"),
+            pytest.param(200, b'{"token": "a", "expires_in": "soon"}', id="a word for seconds"),
+            pytest.param(200, b'{"token": "a", "expires_in": [1]}', id="a list of seconds"),
+            pytest.param(200, b"[" * 100_000, id="a depth that no parser takes"),
+        ],
+    )
+    async def test_an_answer_without_a_token_is_whoever_asked_its_and_not_kept(
+        self, tokens: Tokens, service: Service, status: int, content: bytes
+    ) -> None:
+        reply = WholeAnswer(status, [("X", "y")], content)
+        service.answers = [reply]
+        with pytest.raises(NoToken) as raised:
+            await tokens.get(ALPINE)
+        assert raised.value.reply is reply
+        assert raised.value.is_denial == (status == 401)
+        assert (await tokens.get(ALPINE)).value == "t2"
+
+    @pytest.mark.parametrize(
+        "error",
+        [
+            pytest.param(failure("auth.example", "down"), id="down"),
+            pytest.param(WholeAnswer(429, (), b""), id="429"),
+            pytest.param(WholeAnswer(503, (), b""), id="503"),
+            pytest.param(WholeAnswer(200, (), b"?"), id="rubbish"),
+        ],
+    )
+    async def test_a_token_that_still_holds_is_given_where_there_is_no_new_one(
+        self, tokens: Tokens, service: Service, clock: Clock, error: WholeAnswer | Exception
+    ) -> None:
+        await tokens.get(ALPINE)
+        clock.forward(300 - LAST_RESORT)
+        service.answers = [error, error]
+        assert (await tokens.get(ALPINE)).value == "t1"
+        clock.forward(1)
+        with pytest.raises((NoToken, type(failure("", "")))):
+            await tokens.get(ALPINE)
+
+    async def test_a_no_is_a_no(self, tokens: Tokens, service: Service, clock: Clock) -> None:
+        await tokens.get(ALPINE)
+        clock.forward(270)
+        service.answers = [WholeAnswer(401, (), b"")]
+        with pytest.raises(NoToken):
+            await tokens.get(ALPINE)
+
+
+class TestRefreshing:
+    async def test_what_is_in_use_is_asked_for_anew_before_it_is_needed(
+        self, tokens: Tokens, service: Service, clock: Clock
+    ) -> None:
+        await tokens.get(ALPINE)
+        await tokens.get(ME)
+        clock.forward(179)
+        await tokens.get(ALPINE)
+        await tokens.refresh()
+        assert len(service.asked) == 2
+        clock.forward(1)
+        await tokens.refresh()
+        assert service.asked[2:] == [ALPINE]
+        assert (await tokens.get(ALPINE)).value == "t3"
+
+    async def test_a_client_that_shows_its_token_uses_it(
+        self, tokens: Tokens, service: Service, clock: Clock
+    ) -> None:
+        await tokens.get(ALPINE)
+        clock.forward(170)
+        assert tokens.covers("t1", "library/alpine")
+        clock.forward(20)
+        await tokens.refresh()
+        assert len(service.asked) == 2
+
+    async def test_what_is_not_in_use_is_let_go(
+        self, tokens: Tokens, service: Service, clock: Clock
+    ) -> None:
+        await tokens.get(ALPINE)
+        for _ in range(100):
+            clock.forward(15)
+            await tokens.refresh()
+        assert len(service.asked) == 1
+
+    async def test_a_refresh_is_no_use(
+        self, tokens: Tokens, service: Service, clock: Clock
+    ) -> None:
+        await tokens.get(ALPINE)
+        clock.forward(IN_USE - 1)
+        await tokens.get(ALPINE)
+        for _ in range(100):
+            clock.forward(15)
+            await tokens.refresh()
+        assert len(service.asked) == 2
+
+    @pytest.mark.parametrize("seconds", [30, 60, 61, 100])
+    async def test_short_ones_are_not_asked_for_all_the_time(
+        self, tokens: Tokens, service: Service, clock: Clock, seconds: int
+    ) -> None:
+        service.seconds = seconds
+        await tokens.get(ALPINE)
+        for _ in range(5):
+            await tokens.refresh()
+        assert len(service.asked) == 1
+
+    async def test_a_failure_keeps_the_old_one_and_does_not_stop_the_others(
+        self, tokens: Tokens, service: Service, clock: Clock
+    ) -> None:
+        await tokens.get(ALPINE)
+        await tokens.get(ME)
+        clock.forward(185)
+        for scopes in (ALPINE, ME):
+            await tokens.get(scopes)
+        service.answers = [failure("auth.example", "down")]
+        await tokens.refresh()
+        values = [(await tokens.get(scopes)).value for scopes in (ALPINE, ME)]
+        assert sorted(values)[0] in ("t1", "t2")
+        assert sorted(values)[1] == "t4"
+
+
+class TestCovering:
+    async def test_is_for_the_repositories_of_its_scopes_until_its_very_end(
+        self, tokens: Tokens, clock: Clock
+    ) -> None:
+        await tokens.get(ALPINE | ME)
+        assert tokens.covers("t1", "library/alpine")
+        assert tokens.covers("t1", "me/app")
+        assert not tokens.covers("t1", "me/other")
+        assert not tokens.covers("t2", "library/alpine")
+        clock.forward(299)
+        assert tokens.covers("t1", "me/app")
+        clock.forward(1)
+        assert not tokens.covers("t1", "me/app")
+
+    async def test_one_that_was_replaced_still_holds(self, tokens: Tokens, clock: Clock) -> None:
+        await tokens.get(ME)
+        clock.forward(250)
+        await tokens.get(ME)
+        assert tokens.covers("t1", "me/app")
+        assert tokens.covers("t2", "me/app")
+
+    @pytest.mark.parametrize(
+        "scope",
+        [
+            "repository:me/app:push",
+            "repository:me/app:",
+            "repository:me/app",
+            "repository:me/app2:pull",
+            "repository:x/me/app:pull",
+            "repository(plugin):me/app:pull",
+            "registry:me/app:pull",
+            "me/app:pull",
+            "",
+        ],
+    )
+    async def test_other_scopes_do_not(self, tokens: Tokens, scope: str) -> None:
+        await tokens.get(frozenset({scope}))
+        assert not tokens.covers("t1", "me/app")
+
+    async def test_a_scope_may_have_more_actions(self, tokens: Tokens) -> None:
+        await tokens.get(frozenset({"repository:me/app:push,pull"}))
+        assert tokens.covers("t1", "me/app")
+
+    async def test_any_text_may_be_shown(self, tokens: Tokens) -> None:
+        assert not tokens.covers("ä€\udcff", "me/app")
+
+
+class TestQueries:
+    @pytest.mark.parametrize(
+        ("query", "scopes"),
+        [
+            ("service=s&scope=repository:a:pull", {"repository:a:pull"}),
+            ("scope=repository%3Aa%3Apull&service=s", {"repository:a:pull"}),
+            ("service=s&scope=x:a:pull&scope=x:b:pull", {"x:a:pull", "x:b:pull"}),
+            ("service=s&scope=x:b:pull+x:a:pull", {"x:a:pull", "x:b:pull"}),
+            ("service=s&client_id=docker&scope=x", {"x"}),
+            ("service=s", set()),
+            ("service=s&scope=", set()),
+        ],
+    )
+    def test_that_ask_for_everyone(self, query: str, scopes: set[str]) -> None:
+        assert anonymous_scopes(query, "s") == scopes
+
+    @pytest.mark.parametrize(
+        "query",
+        [
+            "",
+            "scope=x",
+            "service=other&scope=x",
+            "service=s&service=s&scope=x",
+            "service=s&service=other",
+            "service=s&scope=x&account=alice",
+            "service=s&scope=x&offline_token=true",
+            "service=s&scope=x&anything=",
+            "service=s&scope=x&Scope=y",
+            "service=s&scope=" + "x" * MAX_QUERY,
+        ],
+    )
+    def test_that_ask_for_more_or_for_another_are_nobodys_but_the_askers(self, query: str) -> None:
+        assert anonymous_scopes(query, "s") is None
+
+    @pytest.mark.parametrize(
+        "scopes",
+        [
+            frozenset[str](),
+            ALPINE | ME,
+            frozenset({"repository(plugin):a/b:pull,push"}),
+            frozenset({"a&b=c%d#é"}),
+        ],
+    )
+    def test_are_read_back(self, scopes: Scopes) -> None:
+        assert anonymous_scopes(token_query("a service", scopes), "a service") == scopes
+
+    def test_look_as_engines_write_them(self) -> None:
+        expected = "service=registry.docker.io&scope=repository:library/alpine:pull"
+        assert token_query("registry.docker.io", ALPINE) == expected
