@@ -26,7 +26,7 @@ def parse_blobs(manifest: bytes) -> tuple[Descriptor, ...]:
     """
     try:
         content = json.loads(manifest)
-    except ValueError:
+    except (ValueError, RecursionError):
         return ()
     if not isinstance(content, dict):
         return ()

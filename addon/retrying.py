@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import sleep
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -67,6 +68,7 @@ async def tried(
         return result
 
     retrying = AsyncRetrying(
+        sleep=sleep,
         stop=stop_after_attempt(MAX_TRIES),
         wait=wait,
         retry=retry_any(retry_if_exception(may_pass), retry_if_result(is_to_be_tried)),
