@@ -74,6 +74,7 @@ async def mirror(
     """The mirror with TLS; its state outlives it, so a second start knows what the first learnt."""
     port = port or free_port(host)
     state = site.folder / "state"
+    state.mkdir(exist_ok=True)
     given = {
         "docxy_token_service": site.token,
         "docxy_service": site.service,
