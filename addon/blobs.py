@@ -122,11 +122,12 @@ class Blobs:
             if found:
                 await discard(found)
         asked = _first_piece(wanted) if may_spread else wanted
-        answer = await source.ask("GET", asked, urgency)
+        first = Urgency.NOW if urgency is Urgency.ASKED else urgency
+        answer = await source.ask("GET", asked, first)
         if answer.status == 416 and wanted is None and asked is not None:
             # An empty blob has no first piece; who asked for the whole must not hear of one.
             await discard(answer)
-            answer = await source.ask("GET", None, urgency)
+            answer = await source.ask("GET", None, first)
         sent = _sent(answer)
         if sent is None or sent.first != (wanted.first if wanted else 0):
             return answer
@@ -141,7 +142,7 @@ class Blobs:
                 source, sent.first, last, begun, spread.pieces, self.budget, urgency, spread.window
             )
             return Opened(answer, whole, body)
-        stream = Stream(source, sent.first, last, begun, urgency)
+        stream = Stream(source, sent.first, last, begun, first)
         return Opened(answer, whole, OneStream(stream, self.budget))
 
     async def _open_at_once(
@@ -177,7 +178,8 @@ class Blobs:
             return None
         if answer.status == 200 and answer.length == size and first == 0:
             # It knows no ranges: one stream it is.
-            stream = Stream(source, 0, last, Begun(answer.body, size - 1), urgency)
+            now = Urgency.NOW if urgency is Urgency.ASKED else urgency
+            stream = Stream(source, 0, last, Begun(answer.body, size - 1), now)
             return Opened(answer, whole, OneStream(stream, self.budget))
         return answer
 
@@ -257,7 +259,8 @@ class BlobSource:
         self, wanted: Wanted, urgency: Urgency, head: asyncio.Future[Answer]
     ) -> Body:
         try:
-            answer = await self.ask("GET", wanted, urgency)
+            now = Urgency.NOW if urgency is Urgency.ASKED else urgency
+            answer = await self.ask("GET", wanted, now)
         except UpstreamFailure as e:
             if not head.done():
                 head.set_exception(e)
@@ -297,7 +300,7 @@ class BlobSource:
         raise failure(self._host, "it sent another part than was asked for")
 
     async def ask(
-        self, method: str, wanted: Wanted | None, urgency: Urgency = Urgency.ASKED
+        self, method: str, wanted: Wanted | None, urgency: Urgency = Urgency.NOW
     ) -> Answer:
         """An answer from wherever the bytes are, the redirect remembered or asked for.
 
@@ -324,7 +327,7 @@ class BlobSource:
             await discard(answer)
         return await self._follow(method, self._url, fields, urgency)
 
-    async def locate(self, urgency: Urgency = Urgency.ASKED) -> int:
+    async def locate(self, urgency: Urgency = Urgency.NOW) -> int:
         """Let the registry say where the blob is, and so whether it may be read: its status.
 
         Raises:
@@ -345,6 +348,8 @@ class BlobSource:
 
     async def _laned(self, url: str, urgency: Urgency, ask: Callable[[], Awaitable[A]]) -> A:
         """An answer, if there is one, whose body holds a place at its host until it ends."""
+        if urgency is Urgency.NOW:
+            return await ask()
         lane = self._blobs.lanes(authority(url))
         await lane.enter(urgency)
         try:

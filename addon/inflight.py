@@ -14,8 +14,10 @@ from enum import IntEnum
 class Urgency(IntEnum):
     """Who goes first."""
 
-    ASKED = 0
-    AHEAD = 1
+    # A client's only stream: it needs no place, or slow clients would keep others waiting.
+    NOW = 0
+    ASKED = 1
+    AHEAD = 2
 
 
 class Budget:
@@ -52,7 +54,7 @@ class Lanes:
         self._counter = itertools.count()
 
     async def enter(self, urgency: Urgency) -> None:
-        """Take one connection's place; `leave` gives it back."""
+        """Take one connection's place; `leave` gives it back. What is `NOW` takes none."""
         if self._free > 0:
             self._free -= 1
             return

@@ -130,8 +130,11 @@ class BlobPulls:
             return None
         try:
             await blob.head()
-        except (MirrorError, OSError):
+        except MirrorError:
             return None
+        except OSError as e:
+            # Not as it comes either: a wrong one must not be given whole.
+            raise failure(self._upstream.learnt.now.authority, str(e)) from e
         last = blob.size - 1
         if pull.wanted and pull.wanted.last is not None:
             last = min(last, pull.wanted.last)
@@ -196,7 +199,7 @@ class BlobPulls:
             url,
             [*own, *reader.fields],
             partial(self._upstream.hear, reader.audience, key[1]),
-            None if self._upstream.limits.remember else Redirects(2),
+            None if self._upstream.limits.remember else Redirects(2, self._upstream.wall_clock),
         )
 
     def _begin_small(

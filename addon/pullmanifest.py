@@ -208,6 +208,8 @@ class ManifestPulls:
     def _passed(self, answer: Answer | WholeAnswer, pull: _Pull) -> Reply:
         login_is_missing = answer.status == 401 and not pull.asked.authorization
         if login_is_missing and not self._upstream.limits.challenges_clients:
+            if isinstance(answer, Answer):
+                answer.body.close()
             raise not_for_everyone(pull.name)
         registry = self._upstream.learnt.now
         base = registry.url_for(pull.route)

@@ -312,7 +312,7 @@ class OneStream:
 
     def claim(self) -> None:
         """A client waits for it now."""
-        self._stream.urgency = Urgency.ASKED
+        self._stream.urgency = Urgency.NOW
 
     def close(self) -> None:
         """End it."""

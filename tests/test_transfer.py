@@ -247,7 +247,7 @@ class TestOneStream:
         body = OneStream(Stream(Source(site), 0, LAST, None, Urgency.AHEAD), budget)
         body.claim()
         await body.read()
-        assert site.urgencies == [Urgency.ASKED]
+        assert site.urgencies == [Urgency.NOW]
         body.close()
 
 

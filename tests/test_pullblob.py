@@ -1,0 +1,527 @@
+from __future__ import annotations
+
+import asyncio
+import random
+
+import pytest
+
+from addon import transfer
+from addon.blobs import BlobLimits
+from addon.errors import Refusal, UpstreamFailure
+from addon.lookahead import AheadLimits
+from addon.outbound import Answer
+from addon.reply import BrokenTransfer
+from addon.upstream import Limits
+from tests.outbounds import answer
+from tests.upstreams import MIB, Request, Site, digest_of, read, settle, value
+
+SMALL = b"0123456789" * 100
+LARGE = random.Random(1).randbytes(3 * MIB + 17)
+ALICE = ("Authorization", "Bearer alice")
+AHEAD = AheadLimits(2, 24 * MIB, 60.0, images=10)
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transfer, "FIRST_PAUSE", 0.0)
+
+
+def a_site(limits: Limits | None = None, ahead: AheadLimits | None = None) -> Site:
+    site = Site(limits or Limits(largest_blob=MIB), ahead)
+    site.push("1", SMALL, LARGE, LARGE[::-1], LARGE[:-1])
+    return site
+
+
+@pytest.fixture
+def site() -> Site:
+    return a_site()
+
+
+async def pulled(site: Site, *token: tuple[str, str]) -> tuple[str, str]:
+    """A client's token, after it has asked for the manifest."""
+    field = token[0] if token else await site.token()
+    await site.pull(field)
+    site.hub.asked.clear()
+    return field
+
+
+def registry(site: Site, method: str = "GET") -> int:
+    return site.hub.count("registry", method, "/blobs/")
+
+
+class TestSmallOnes:
+    async def test_are_fetched_once_for_all(self, site: Site) -> None:
+        token = await pulled(site)
+        replies = await asyncio.gather(*(site.blob(SMALL, token) for _ in range(50)))
+        for reply in [*replies, await site.blob(SMALL, token)]:
+            assert (reply.status, reply.length, await read(reply)) == (200, len(SMALL), SMALL)
+            assert value(reply, "Docker-Content-Digest") == digest_of(SMALL)
+        assert (registry(site), site.hub.count("cdn")) == (1, 1)
+        assert site.hub.left_open == 0
+
+    @pytest.mark.parametrize(
+        ("asked", "first", "last"),
+        [
+            ("bytes=0-", 0, 999),
+            ("bytes=0-0", 0, 0),
+            ("bytes=10-19", 10, 19),
+            ("bytes=990-5000", 990, 999),
+            ("bytes=999-", 999, 999),
+        ],
+    )
+    async def test_are_given_in_parts(self, site: Site, asked: str, first: int, last: int) -> None:
+        token = await pulled(site)
+        for _ in range(2):
+            reply = await site.blob(SMALL, token, ("Range", asked))
+            assert (reply.status, reply.length) == (206, last - first + 1)
+            assert value(reply, "Content-Range") == f"bytes {first}-{last}/1000"
+            assert await read(reply) == SMALL[first : last + 1]
+        assert site.hub.count("cdn") == 1
+
+    @pytest.mark.parametrize("asked", ["bytes=1000-", "bytes=-5", "bytes=0-1,5-6", "x=1-2"])
+    async def test_other_ranges_are_the_upstreams(self, site: Site, asked: str) -> None:
+        token = await pulled(site)
+        await read(await site.blob(SMALL, token))
+        reply = await site.blob(SMALL, token, ("Range", asked))
+        assert site.hub.asked[-1].get("Range") == asked
+        await read(reply)
+
+    async def test_head_is_answered_from_what_is_known(self, site: Site) -> None:
+        token = await pulled(site)
+        reply = await site.blob(SMALL, token)
+        tag = value(reply, "ETag")
+        await read(reply)
+        reply = await site.blob(SMALL, token, method="HEAD")
+        assert (reply.status, reply.length, value(reply, "ETag")) == (200, 1000, tag)
+        assert site.hub.count("cdn", "HEAD") == 0
+        reply.body.close()
+
+    async def test_wrong_content_is_never_given_whole_and_not_kept(self, site: Site) -> None:
+        token = await pulled(site)
+        site.hub.blobs[digest_of(SMALL)] = b"X" + SMALL[1:]
+        for _ in range(2):
+            with pytest.raises((BrokenTransfer, UpstreamFailure), match="what came is not"):
+                await read(await site.blob(SMALL, token))
+        assert site.hub.count("cdn") == 2
+        site.hub.blobs[digest_of(SMALL)] = SMALL
+        assert await read(await site.blob(SMALL, token)) == SMALL
+
+    @pytest.mark.parametrize("size", [10, 999, 1001, 2000])
+    async def test_of_another_size_than_the_manifest_says_come_as_they_are(
+        self, site: Site, size: int
+    ) -> None:
+        token = await pulled(site)
+        other = (SMALL * 2)[:size]
+        site.hub.blobs[digest_of(SMALL)] = other
+        reply = await site.blob(SMALL, token)
+        assert (reply.length, await read(reply)) == (size, other)
+        assert len(site.upstream.small_blobs) == 0
+
+    async def test_a_registry_that_gives_blobs_itself_is_as_good(self, site: Site) -> None:
+        token = await pulled(site)
+        given = site.hub._registry
+
+        def itself(request: Request) -> Answer:
+            return answer(200, content=SMALL) if "/blobs/" in request.path else given(request)
+
+        site.hub._registry = itself  # type: ignore[method-assign]
+        for _ in range(2):
+            assert await read(await site.blob(SMALL, token)) == SMALL
+        assert registry(site) == 1
+        assert site.hub.left_open == 0
+
+
+class TestLargeOnes:
+    @pytest.mark.parametrize("far", [False, True])
+    async def test_come_whole(self, site: Site, far: bool) -> None:
+        site.hub.far = far
+        token = await pulled(site)
+        for _ in range(2):
+            reply = await site.blob(LARGE, token)
+            assert (reply.status, reply.length, await read(reply)) == (200, len(LARGE), LARGE)
+        assert registry(site) == 1
+        assert (site.hub.count("cdn") > 2) == far
+        assert site.hub.left_open == 0
+        assert site.upstream.blobs.budget.running == 0
+
+    @pytest.mark.parametrize("far", [False, True])
+    @pytest.mark.parametrize("known", [False, True])
+    @pytest.mark.parametrize(
+        ("asked", "first", "last"),
+        [
+            ("bytes=0-0", 0, 0),
+            ("bytes=0-", 0, len(LARGE) - 1),
+            ("bytes=5-300000", 5, 300_000),
+            ("bytes=1000000-", 1_000_000, len(LARGE) - 1),
+            ("bytes=3000000-99999999", 3_000_000, len(LARGE) - 1),
+        ],
+    )
+    async def test_parts_are_those_that_were_asked_for(
+        self, site: Site, far: bool, known: bool, asked: str, first: int, last: int
+    ) -> None:
+        site.hub.far = far
+        token = await pulled(site) if known else await site.token()
+        reply = await site.blob(LARGE, token, ("Range", asked))
+        assert (reply.status, reply.length) == (206, last - first + 1)
+        assert value(reply, "Content-Range") == f"bytes {first}-{last}/{len(LARGE)}"
+        assert await read(reply) == LARGE[first : last + 1]
+        assert site.hub.left_open == 0
+
+    @pytest.mark.parametrize("far", [False, True])
+    @pytest.mark.parametrize("known", [False, True])
+    async def test_no_ranges_upstream_means_one_stream(
+        self, site: Site, far: bool, known: bool
+    ) -> None:
+        site.hub.far = far
+        site.hub.cdn = lambda _request, content: answer(200, content=content)
+        token = await pulled(site) if known else await site.token()
+        reply = await site.blob(LARGE, token)
+        assert (reply.status, await read(reply)) == (200, LARGE)
+        await settle()
+        assert site.hub.left_open == 0
+        reply = await site.blob(LARGE, token, ("Range", "bytes=5-9"))
+        assert (reply.status, await read(reply)) == (200, LARGE)
+
+    @pytest.mark.parametrize("far", [False, True])
+    async def test_an_upstream_that_sends_more_than_it_was_asked_for_is_cut(
+        self, site: Site, far: bool
+    ) -> None:
+        site.hub.far = far
+
+        def more(request: Request, content: bytes) -> Answer:
+            wanted = request.get("Range").removeprefix("bytes=")
+            first = int(wanted.partition("-")[0] or 0)
+            said = f"bytes {first}-{len(content) - 2}/{len(content)}"
+            return answer(206, ("Content-Range", said), content=content[first:-1])
+
+        site.hub.cdn = more
+        reply = await site.blob(LARGE, await site.token(), ("Range", "bytes=7-2000000"))
+        assert await read(reply) == LARGE[7:2_000_001]
+
+    @pytest.mark.parametrize("far", [False, True])
+    async def test_an_empty_blob_is_empty(self, site: Site, far: bool) -> None:
+        site.hub.far = far
+        site.hub.blobs[digest_of(b"")] = b""
+        reply = await site.blob(b"", await site.token())
+        assert (reply.status, reply.length, await read(reply)) == (200, 0, b"")
+        assert site.hub.left_open == 0
+
+    async def test_one_smaller_than_its_manifest_says_comes_as_it_is(self, site: Site) -> None:
+        site.hub.far = True
+        token = await pulled(site)
+        other = LARGE[: 2 * MIB]
+        site.hub.blobs[digest_of(LARGE)] = other
+        reply = await site.blob(LARGE, token)
+        assert (reply.length, await read(reply)) == (len(other), other)
+        assert site.hub.left_open == 0
+
+    async def test_a_part_of_another_object_is_never_taken(self, site: Site) -> None:
+        site.hub.far = True
+        token = await pulled(site)
+
+        def changing(request: Request, content: bytes) -> Answer | None:
+            if not request.get("Range").startswith("bytes=0-"):
+                return None
+            return answer(
+                206,
+                ("ETag", '"other"'),
+                ("Content-Range", f"bytes 0-9/{len(content)}"),
+                content=bytes(10),
+            )
+
+        site.hub.cdn = changing
+        with pytest.raises((BrokenTransfer, UpstreamFailure)):
+            await read(await site.blob(LARGE, token))
+
+    async def test_a_client_that_leaves_leaves_nothing(self, site: Site) -> None:
+        site.hub.far = True
+        token = await pulled(site)
+        for turns in range(0, 40, 2):
+            asker = asyncio.get_running_loop().create_task(site.blob(LARGE, token))
+            await settle(turns)
+            asker.cancel()
+            await asyncio.gather(asker, return_exceptions=True)
+            if not asker.cancelled():
+                asker.result().body.close()
+            await settle()
+            assert site.hub.left_open == 0, turns
+            assert site.upstream.blobs.budget.running == 0
+        assert len(asyncio.all_tasks()) == 2  # this one and the upkeep
+        assert await read(await site.blob(LARGE, token)) == LARGE
+
+
+class TestRedirects:
+    async def test_one_is_used_for_its_lifetime(self, site: Site) -> None:
+        token = await site.token()
+        site.upstream.access.grant("", "library/a")
+        for _ in range(3):
+            await read(await site.blob(LARGE, token))
+            site.clock.forward(50)
+        assert registry(site) == 1
+
+    @pytest.mark.parametrize("status", [400, 401, 403, 404, 410])
+    async def test_one_that_the_cdn_refuses_is_asked_for_anew_unnoticed(
+        self, site: Site, status: int
+    ) -> None:
+        token = await site.token()
+        await read(await site.blob(LARGE, token))
+        refused = list[str]()
+
+        def refuse(request: Request, _content: bytes) -> Answer | None:
+            refused.append(request.path)
+            return answer(status, content=b"page") if len(refused) == 1 else None
+
+        site.hub.cdn = refuse
+        assert await read(await site.blob(LARGE, token)) == LARGE
+        assert registry(site) == 2
+        assert site.upstream.access.holds("", "library/a")
+
+    async def test_the_cdns_no_is_not_the_registrys(self, site: Site) -> None:
+        token = await pulled(site)
+        site.hub.cdn = lambda _request, _content: answer(403, content=b"page")
+        reply = await site.blob(LARGE, token)
+        assert reply.status == 403
+        await read(reply)
+        assert len(site.upstream.manifests) == 1
+
+    async def test_are_kept_by_method(self, site: Site) -> None:
+        token = await site.token()
+        for _ in range(2):
+            (await site.blob(LARGE, token, method="HEAD")).body.close()
+            await read(await site.blob(LARGE, token))
+        assert (registry(site), registry(site, "HEAD")) == (1, 1)
+
+    async def test_credentials_never_reach_the_cdn(self, site: Site) -> None:
+        site.hub.users = {"alice"}
+        await read(await site.blob(LARGE, ALICE))
+        cdn = [request for request in site.hub.asked if request.role == "cdn"]
+        assert cdn
+        assert all(not request.get("Authorization") for request in cdn)
+
+    async def test_many_at_once_ask_the_registry_once(self, site: Site) -> None:
+        token = await site.token()
+        replies = await asyncio.gather(*(site.blob(LARGE, token) for _ in range(20)))
+        for reply in replies:
+            assert await read(reply) == LARGE
+        assert registry(site) == 1
+
+
+class TestConditions:
+    @pytest.mark.parametrize(
+        "field", [("If-None-Match", '"x"'), ("If-Range", '"x"'), ("If-Modified-Since", "x")]
+    )
+    async def test_are_the_upstreams(self, site: Site, field: tuple[str, str]) -> None:
+        token = await pulled(site)
+        await read(await site.blob(SMALL, token))
+        await read(await site.blob(SMALL, token, field))
+        assert site.hub.asked[-1].role == "cdn"
+        assert site.hub.asked[-1].get(field[0]) == field[1]
+
+
+class TestAhead:
+    async def test_what_was_begun_is_given_and_the_next_begun(self) -> None:
+        site = a_site(ahead=AHEAD)
+        token = await site.token()
+        await site.pull(token)
+        await settle()
+        # The small one and two of the large ones.
+        assert site.hub.count("cdn") == 3
+        for content in (SMALL, LARGE, LARGE[::-1], LARGE[:-1]):
+            assert await read(await site.blob(content, token)) == content
+        assert registry(site) == 4
+        assert site.hub.count("cdn") == 4
+        site.fetcher.close()
+        await settle()
+        assert site.hub.left_open == 0
+
+    @pytest.mark.parametrize("far", [False, True])
+    async def test_what_nobody_claims_leaves_nothing(self, far: bool) -> None:
+        site = a_site(ahead=AheadLimits(2, 24 * MIB, 0.0, images=10))
+        site.hub.far = far
+        await site.pull(await site.token())
+        await settle()
+        await asyncio.sleep(0.01)
+        await settle()
+        assert (len(site.fetcher._blobs.ahead), site.hub.left_open) == (0, 0)
+        assert site.upstream.blobs.budget.running == 0
+
+    async def test_redirects_of_the_others_are_resolved(self) -> None:
+        site = a_site(ahead=AHEAD)
+        await site.pull(await site.token())
+        await settle()
+        assert registry(site) == 4
+
+    async def test_a_part_is_fetched_as_it_is_asked_for(self) -> None:
+        site = a_site(ahead=AHEAD)
+        token = await site.token()
+        await site.pull(token)
+        await settle()
+        reply = await site.blob(LARGE, token, ("Range", "bytes=5-9"))
+        assert await read(reply) == LARGE[5:10]
+        site.fetcher.close()
+        await settle()
+        assert site.hub.left_open == 0
+
+    async def test_a_user_gets_it_too_and_nobody_else_his(self) -> None:
+        site = a_site(ahead=AHEAD)
+        site.hub.users, site.hub.private = {"alice"}, True
+        await site.pull(ALICE)
+        await settle()
+        count = site.hub.count("cdn")
+        everyone = await site.token()
+        for content in (SMALL, LARGE):
+            assert (await site.blob(content, everyone)).status == 401
+            assert await read(await site.blob(content, ALICE)) == content
+        await settle()
+        assert site.hub.count("cdn") == count + 1  # the next of the window
+
+    async def test_it_is_off_where_it_is_turned_off(self) -> None:
+        site = a_site(ahead=AheadLimits(6, 24 * MIB, 60.0, images=0))
+        await site.pull(await site.token())
+        await settle()
+        assert registry(site) == site.hub.count("cdn") == 0
+
+    async def test_it_is_off_where_nothing_of_it_could_be_given(self) -> None:
+        site = a_site(Limits(recheck_time=0), AHEAD)
+        await site.pull(await site.token())
+        await settle()
+        assert registry(site) == site.hub.count("cdn") == 0
+
+
+class TestWhoMayHaveIt:
+    async def test_the_registry_is_asked_once_access_has_lapsed(self, site: Site) -> None:
+        token = await pulled(site)
+        await read(await site.blob(SMALL, token))
+        site.clock.forward(301)
+        token = await site.token()
+        for _ in range(3):
+            assert await read(await site.blob(SMALL, token)) == SMALL
+        assert (registry(site), site.hub.count("cdn")) == (2, 1)
+
+    async def test_a_repository_made_private_is_nobodys_however_often_it_was_asked_for(
+        self, site: Site
+    ) -> None:
+        """What comes from memory, or by a redirect that is kept, is no yes of the registry's."""
+        token = await pulled(site)
+        for content in (SMALL, LARGE):
+            await read(await site.blob(content, token))
+        site.hub.private = True
+        for _ in range(11):
+            site.clock.forward(27)
+            for content in (SMALL, LARGE):
+                assert await read(await site.blob(content, token)) == content
+        site.clock.forward(27)
+        token = await site.token()
+        for content in (SMALL, LARGE):
+            reply = await site.blob(content, token)
+            assert reply.status == 401
+            assert (await read(reply)) != content
+        assert (await site.blob(SMALL, token, method="HEAD")).status == 401
+        assert len(site.upstream.small_blobs) == 0
+
+    @pytest.mark.parametrize("status", [500, 503, 429])
+    async def test_a_registry_that_says_nothing_is_no_yes(self, status: int) -> None:
+        site = a_site(Limits(largest_blob=MIB, stale_time=0))
+        token = await pulled(site)
+        await read(await site.blob(SMALL, token))
+        site.clock.forward(301)
+        token = await site.token()
+        site.hub.instead["registry"] = status
+        with pytest.raises(UpstreamFailure):
+            await site.blob(SMALL, token)
+
+    async def test_what_is_kept_is_given_while_the_registry_is_down_for_so_long(
+        self, site: Site, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        token = await pulled(site)
+        await read(await site.blob(SMALL, token))
+        site.clock.forward(301)
+        token = await site.token()
+        site.hub.down()
+        assert await read(await site.blob(SMALL, token)) == SMALL
+        assert "from memory" in caplog.text
+        site.hub.instead.clear()
+        site.clock.forward(3600)
+        token = await site.token()
+        site.hub.down()
+        with pytest.raises(UpstreamFailure):
+            await site.blob(SMALL, token)
+
+    async def test_nothing_crosses_between_tokens(self, site: Site) -> None:
+        site.hub.users = {"alice"}
+        site.hub.private = True
+        await pulled(site, ALICE)
+        everyone = await site.token()
+        other = ("Authorization", "Bearer mallory")
+        for content in (SMALL, LARGE):
+            assert await read(await site.blob(content, ALICE)) == content
+            for field in (everyone, other):
+                reply = await site.blob(content, field)
+                assert reply.status == 401
+                assert await read(reply) != content
+            assert await read(await site.blob(content, ALICE)) == content
+
+    async def test_a_token_of_another_scope_is_somebody_elses(self, site: Site) -> None:
+        token = await pulled(site)
+        await read(await site.blob(SMALL, token))
+        other = await site.token("library/b")
+        await read(await site.blob(SMALL, other))
+        assert registry(site) == 2
+
+
+class TestWithoutALogin:
+    async def test_clients_need_no_token(self) -> None:
+        site = a_site(Limits(challenges_clients=False))
+        assert (await site.pull()).status == 200
+        assert await read(await site.blob(LARGE)) == LARGE
+        assert site.hub.count("token") == 1
+
+    async def test_a_private_image_is_refused_with_the_reason(self) -> None:
+        site = a_site(Limits(challenges_clients=False))
+        site.hub.private = True
+        for method in ("GET", "HEAD"):
+            with pytest.raises(Refusal, match="docxy_login=none"):
+                await site.blob(LARGE, method=method)
+            with pytest.raises(Refusal, match="docxy_login=none"):
+                await site.pull(method=method)
+        assert site.hub.left_open == 0
+
+    async def test_what_a_client_shows_all_the_same_is_passed_on(self) -> None:
+        site = a_site(Limits(challenges_clients=False))
+        site.hub.private, site.hub.users = True, {"alice"}
+        assert await read(await site.blob(LARGE, ALICE)) == LARGE
+
+
+class TestBounds:
+    async def test_pieces_at_a_host_are(self) -> None:
+        site = Site(blobs=BlobLimits(16, 3, 64 * MIB))
+        site.push("1", LARGE)
+        site.hub.far = True
+        most = 0
+        real = site.hub.request
+
+        async def counted(*arguments: object, **more: object) -> Answer:
+            nonlocal most
+            given = await real(*arguments, **more)  # type: ignore[arg-type]
+            opened = sum(1 for b in site.hub.bodies if not b.closings and len(b.content) > 100)
+            most = max(most, opened)
+            return given
+
+        site.hub.request = counted  # type: ignore[method-assign]
+        token = await site.token()
+        replies = await asyncio.gather(*(site.blob(LARGE, token) for _ in range(4)))
+        contents = await asyncio.gather(*(read(reply) for reply in replies))
+        assert set(contents) == {LARGE}
+        # Three, and one for each client, who need wait for nobody.
+        assert most <= 3 + 4
+
+    async def test_slow_clients_keep_nobody_waiting(self) -> None:
+        site = Site(Limits(largest_blob=0), blobs=BlobLimits(16, 3, 64 * MIB))
+        site.push("1", LARGE)
+        token = await site.token()
+        async with asyncio.timeout(5):
+            slow = [await site.blob(LARGE, token) for _ in range(50)]
+            assert await read(await site.blob(LARGE, token)) == LARGE
+        for reply in slow:
+            reply.body.close()
+        assert site.hub.left_open == 0
