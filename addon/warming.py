@@ -198,9 +198,10 @@ class Warming:
             first = group.create_task(self._touch(place))
             if self._outbound.is_far(place.host) is None:
                 await asyncio.wait({first}, timeout=NEAR_SECONDS)
-                if first.done():
+                if first.done() and not self._outbound.is_far(place.host):
                     return 1
-            for _ in range(count - 1):
+            # If that one is done already, its connection is idle and carries one of the others.
+            for _ in range(count if first.done() else count - 1):
                 group.create_task(self._touch(place))
         return count
 

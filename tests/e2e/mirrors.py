@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
@@ -20,6 +20,7 @@ def mirror_with(
     modes: list[str] | None = None,
     port: int = 0,
     environ: Mapping[str, str] | None = None,
+    words: Sequence[str] = (),
 ) -> AbstractAsyncContextManager[Mirror]:
     """As `running_mirror`, with these options in place of the usual ones; None leaves one out."""
     usual: dict[str, str] = {
@@ -32,6 +33,6 @@ def mirror_with(
     settings = {n: v for n, v in {**usual, **options}.items() if v is not None}
     port = port or free_port(HOST)
     modes = modes or reverse_mode(hub.registry_url, HOST, port)
-    words = settings_arguments(settings)
+    said = [*settings_arguments(settings), *words]
     # mitmproxy takes an option once, so the Hub's own are not said by `running_mirror`.
-    return running_mirror(None, confdir, *words, port=port, modes=modes, environ=environ)
+    return running_mirror(None, confdir, *said, port=port, modes=modes, environ=environ)
