@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from cachetools import LRUCache
 
 from addon.blobs import BlobKey, BlobLimits, Blobs
+from addon.errors import failure
 from addon.headers import to_token_service
 from addon.learning import LearntRegistry
 from addon.manifests import Manifests
 from addon.outbound import Outbound, WholeAnswer, read_whole
 from addon.redirects import Redirects
-from addon.registry import Registry, same_origin
+from addon.registry import Registry, authority, same_origin
+from addon.reply import BrokenTransfer
 from addon.sharing import Access
 from addon.smallblobs import SmallBlobs
 from addon.tokens import Scopes, Tokens, token_query
@@ -115,7 +117,10 @@ class Upstream:
             to_token_service([]),
             redirected=registry.is_token_service_learnt and not same_origin(url, registry.url),
         )
-        return await read_whole(answer, MAX_TOKEN_ANSWER)
+        try:
+            return await read_whole(answer, MAX_TOKEN_ANSWER)
+        except BrokenTransfer as e:
+            raise failure(authority(url), str(e)) from e
 
 
 def _ignore() -> None:

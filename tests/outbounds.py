@@ -66,6 +66,9 @@ class FakeOutbound:
             raise answer
         return answer
 
+    def is_far(self, host: str) -> bool | None:
+        return False
+
     @property
     def outbound(self) -> Outbound:
         """The same, for whoever wants the real one's type."""

@@ -8,18 +8,24 @@ from pathlib import Path
 
 import pytest
 
+from addon import bounds
 from addon.answering import Answering, Incoming, Pending, internal_error
+from addon.blobs import BlobLimits
+from addon.bounds import parse_bounds
 from addon.certificates import covers
 from addon.errors import MirrorError, Refusal, UpstreamFailure
 from addon.fetching import Fetcher
+from addon.lookahead import AheadLimits
 from addon.networks import parse_address, parse_networks
 from addon.options import Settings
 from addon.outbound import Answer, OutboundSettings
 from addon.registry import Registry, parse_registry
 from addon.reply import Reply
+from addon.upstream import Limits, Upstream
 from tests.outbounds import FakeOutbound, answer, fake
 
 HUB = parse_registry("", official="library")
+BOUNDS = parse_bounds({option.name: option.default for option in bounds.BOUNDS})
 DIGEST = "sha256:" + "a" * 64
 VERSION = ("Docker-Distribution-Api-Version", "registry/2.0")
 CREDENTIALS = ("Authorization", "Bearer abc")
@@ -56,9 +62,15 @@ def answering(
     acme_webroot: Path | None = None,
 ) -> Answering:
     settings = Settings(
-        registry, OutboundSettings(), public_url, parse_networks(behind_proxy), acme_webroot
+        registry,
+        OutboundSettings(),
+        BOUNDS,
+        public_url,
+        parse_networks(behind_proxy),
+        acme_webroot,
     )
-    fetcher = Fetcher(registry, (outbound or fake()).outbound)
+    upstream = Upstream(registry, (outbound or fake()).outbound, Limits(), BlobLimits(1, 1, 1))
+    fetcher = Fetcher(upstream, AheadLimits(1, 0, 1, images=0))
     return Answering(settings, certificate or Certificate(), fetcher)
 
 
@@ -208,7 +220,8 @@ def test_everything_under_v2_says_the_apis_version(target: str, is_registry: boo
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 async def test_content_is_asked_for_upstream(method: str, target: str, sent: str) -> None:
     outbound = fake(answer(200, content=b"x"))
-    pending = later(answering(outbound), replace(REQUEST, method=method, target=target))
+    request = replace(REQUEST, method=method, target=target, fields=[CREDENTIALS])
+    pending = later(answering(outbound), request)
     assert pending.url == "https://registry-1.docker.io/v2/" + sent
     assert not pending.holds_secret
     # Nobody is asked before mitmproxy wants the answer.
@@ -216,6 +229,20 @@ async def test_content_is_asked_for_upstream(method: str, target: str, sent: str
     reply = await pending.reply()
     assert (outbound.asked[0].method, outbound.asked[0].url) == (method, pending.url)
     assert (reply.status, reply.fields[-1]) == (200, VERSION)
+
+
+@pytest.mark.parametrize("path", ["manifests/3", "tags/list", f"blobs/{DIGEST}"])
+async def test_content_without_a_token_is_challenged_without_asking(path: str) -> None:
+    outbound = fake()
+    reply = await later(answering(outbound), replace(REQUEST, target=f"/v2/a/{path}")).reply()
+    assert reply.status == 401
+    challenge = (
+        'Bearer realm="http://127.0.0.1:8080/auth/token",service="registry.docker.io",'
+        'scope="repository:library/a:pull"'
+    )
+    assert field(reply, "WWW-Authenticate") == challenge
+    assert reply.fields[-1] == VERSION
+    assert outbound.asked == []
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
@@ -259,7 +286,7 @@ async def test_what_fails_later_is_a_reply_too(
     logged: list[str],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    request = replace(REQUEST, target="/v2/a/manifests/x")
+    request = replace(REQUEST, target="/v2/a/manifests/x", fields=[CREDENTIALS])
     reply = await later(answering(fake(raised)), request).reply()
     assert reply.status == status
     assert await error_code(reply) == code
@@ -271,7 +298,8 @@ async def test_a_slip_of_ours_is_a_reply_and_a_trace_in_the_log(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     outbound = fake()  # it has no answer, so it raises IndexError
-    reply = await later(answering(outbound), replace(REQUEST, target="/v2/a/manifests/x")).reply()
+    request = replace(REQUEST, target="/v2/a/manifests/x", fields=[CREDENTIALS])
+    reply = await later(answering(outbound), request).reply()
     assert reply.status == 500
     assert await error_code(reply) == "UNKNOWN"
     (record,) = caplog.records
@@ -410,6 +438,8 @@ def test_without_a_webroot_a_challenge_is_an_address_like_any_other() -> None:
 @pytest.mark.parametrize("upstream", [answer(200), answer(404)], ids=["found", "not found"])
 async def test_one_pending_answer_is_one_request(upstream: Answer) -> None:
     outbound = fake(upstream)
-    pending = later(answering(outbound), replace(REQUEST, target="/v2/a/tags/list"))
+    pending = later(
+        answering(outbound), replace(REQUEST, target="/v2/a/tags/list", fields=[CREDENTIALS])
+    )
     assert (await pending.reply()).status == upstream.status
     assert len(outbound.asked) == 1

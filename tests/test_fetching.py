@@ -5,13 +5,17 @@ import json
 
 import pytest
 
-from addon.blobs import VerifiedBody
+from addon.answers import ping, with_api_version
+from addon.asked import Asked
+from addon.blobs import BlobLimits, VerifiedBody
 from addon.errors import Refusal, UpstreamFailure
-from addon.fetching import Asked, Fetcher, ping, with_api_version
+from addon.fetching import Fetcher
+from addon.lookahead import AheadLimits
 from addon.registry import Registry, parse_registry
 from addon.reply import Reply
 from addon.routes import Blob, Manifest, Ping, Referrers, RegistryRoute, Tags, Token
-from tests.outbounds import FakeOutbound, NotedBody, answer, closings, fake, redirect
+from addon.upstream import Limits, Upstream
+from tests.outbounds import FakeOutbound, answer, closings, fake, redirect
 
 HUB = parse_registry("", official="library")
 OTHER = Registry("https://r.example")
@@ -33,7 +37,13 @@ def asked(
             raise form
         return form or b""
 
-    return Asked(method, fields, REALM, body)
+    return Asked(method, fields, REALM, "client", body)
+
+
+def fetcher_of(outbound: FakeOutbound, registry: Registry = HUB) -> Fetcher:
+    limits = BlobLimits(pieces=1, host_connections=1, bytes_in_flight=1)
+    upstream = Upstream(registry, outbound.outbound, Limits(), limits)
+    return Fetcher(upstream, AheadLimits(1, 0, 1, images=0))
 
 
 async def fetched(
@@ -42,8 +52,11 @@ async def fetched(
     request: Asked | None = None,
     registry: Registry = HUB,
 ) -> Reply:
-    fetcher = Fetcher(registry, outbound.outbound)
-    return await fetcher.fetch(route, request or asked())
+    fetcher = fetcher_of(outbound, registry)
+    try:
+        return await fetcher.fetch(route, request or asked(CREDENTIALS))
+    finally:
+        fetcher.close()
 
 
 @pytest.mark.parametrize(
@@ -74,17 +87,17 @@ async def fetched(
     ],
 )
 def test_a_route_has_an_upstream_address(route: RegistryRoute | Token, expected: str) -> None:
-    assert Fetcher(HUB, fake().outbound).url_for(route) == expected
+    assert fetcher_of(fake()).url_for(route) == expected
 
 
 def test_before_a_token_service_is_learnt_the_registry_stands_for_it() -> None:
-    assert Fetcher(OTHER, fake().outbound).url_for(Token("")) == "https://r.example"
+    assert fetcher_of(fake(), OTHER).url_for(Token("")) == "https://r.example"
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 async def test_a_ping_of_docker_hub_is_answered_at_once(method: str) -> None:
     outbound = fake()
-    fetcher = Fetcher(HUB, outbound.outbound)
+    fetcher = fetcher_of(outbound)
     reply = fetcher.known(Ping(), asked(method=method))
     assert reply is not None
     assert reply.status == 401
@@ -112,7 +125,7 @@ async def test_a_ping_of_docker_hub_is_answered_at_once(method: str) -> None:
 def test_nothing_else_is_known_without_asking(
     route: RegistryRoute | Token, fields: list[tuple[str, str]]
 ) -> None:
-    assert Fetcher(HUB, fake().outbound).known(route, asked(*fields)) is None
+    assert fetcher_of(fake()).known(route, asked(*fields)) is None
 
 
 async def test_a_ping_with_credentials_is_asked_upstream() -> None:
@@ -126,7 +139,7 @@ async def test_a_ping_with_credentials_is_asked_upstream() -> None:
 async def test_a_ping_of_another_registry_is_learnt_once_and_then_known() -> None:
     upstream = 'Bearer realm="https://auth.example/t",service="s"'
     outbound = fake(answer(401, ("WWW-Authenticate", upstream)))
-    fetcher = Fetcher(OTHER, outbound.outbound)
+    fetcher = fetcher_of(outbound, OTHER)
     assert fetcher.known(Ping(), asked()) is None
     reply = await fetcher.fetch(Ping(), asked())
     assert reply.status == 401
@@ -151,12 +164,12 @@ async def test_content_is_asked_for_with_the_clients_own_fields() -> None:
     reply = await fetched(outbound, Manifest("alpine", "3"), request)
     (sent,) = outbound.asked
     assert (sent.method, sent.body, sent.redirected) == ("HEAD", None, False)
-    assert sent.fields == [CREDENTIALS, ("Accept", "a/b"), ("Accept-Encoding", "identity")]
+    assert sent.fields == [("Accept", "a/b"), ("Accept-Encoding", "identity"), CREDENTIALS]
     assert (reply.status, list(reply.fields), reply.length) == (200, [("ETag", '"x"')], 2)
     assert await reply.body.read() == b"{}"
 
 
-@pytest.mark.parametrize("status", [200, 206, 304, 400, 401, 403, 404, 416, 429, 500, 503])
+@pytest.mark.parametrize("status", [206, 304, 400, 401, 403, 404, 416, 429, 500, 503])
 async def test_status_and_body_are_the_upstreams(status: int) -> None:
     outbound = fake(answer(status, ("WWW-Authenticate", 'Bearer realm="https://u"'), content=b"x"))
     reply = await fetched(outbound, Manifest("alpine", "3"))
@@ -183,7 +196,9 @@ async def test_a_blob_comes_from_where_the_redirect_leads_under_its_digest(statu
     assert [sent.has_authorization for sent in outbound.asked] == [True, False]
     assert (reply.status, reply.length) == (status, len(CONTENT))
     assert list(reply.fields) == [("ETag", '"e"'), ("Docker-Content-Digest", DIGEST)]
-    assert reply.body is upstream.body
+    assert await reply.body.read() == CONTENT
+    reply.body.close()
+    assert closings([upstream]) == [1]
 
 
 async def test_a_blob_without_framing_is_verified() -> None:
@@ -191,18 +206,21 @@ async def test_a_blob_without_framing_is_verified() -> None:
     assert isinstance(reply.body, VerifiedBody)
 
 
-async def test_a_manifest_without_framing_is_verified_where_its_digest_is_told() -> None:
-    told = ("Docker-Content-Digest", DIGEST)
-    for fields, kind in (([told], VerifiedBody), ([], NotedBody)):
-        upstream = answer(200, *fields, content=CONTENT, closes_to_end=True)
-        reply = await fetched(fake(upstream), Manifest("a", "b"))
-        assert isinstance(reply.body, kind)
-        assert list(reply.fields) == fields
+async def test_a_manifest_without_framing_is_given_only_where_its_digest_is_right() -> None:
+    for told, is_right in ((DIGEST, True), ("sha256:" + "a" * 64, False)):
+        fields = ("Docker-Content-Digest", told)
+        outbound = fake(answer(200, fields, content=CONTENT, closes_to_end=True))
+        if is_right:
+            assert await (await fetched(outbound, Manifest("a", "b"))).body.read() == CONTENT
+        else:
+            with pytest.raises(UpstreamFailure, match="broke off"):
+                await fetched(outbound, Manifest("a", "b"))
 
 
 async def test_a_part_without_framing_is_as_long_as_its_range() -> None:
     part = answer(206, ("Content-Range", "bytes 0-9/100"), closes_to_end=True)
-    reply = await fetched(fake(part), Blob("a", DIGEST))
+    suffix = ("Range", "bytes=-10")
+    reply = await fetched(fake(part), Blob("a", DIGEST), asked(CREDENTIALS, suffix))
     assert reply.length == 10
 
 

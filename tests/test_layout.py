@@ -19,7 +19,23 @@ UNTESTED = {"__init__", "mirror"}
 # Modules with I/O, or mitmproxy's own shape. All others work with neither mitmproxy nor aiohttp.
 WITH_MITMPROXY = {"hooks", "inner", "launch", "mirror", "sockets", "startup", "tls", "wire"}
 # These know an answer of the outbound client, or its settings, and so the client's module.
-WITH_AIOHTTP = {"answering", "blobs", "fetching", "learning", "options", "outbound", "redirects"}
+WITH_AIOHTTP = {
+    "answering",
+    "answers",
+    "blobs",
+    "bounds",
+    "fetching",
+    "learning",
+    "options",
+    "outbound",
+    "pullblob",
+    "pullmanifest",
+    "readers",
+    "redirects",
+    "tokens",
+    "upstream",
+    "warming",
+}
 WITH_AIOHTTP |= {"warming"}
 PURE = set(MODULES) - WITH_MITMPROXY - WITH_AIOHTTP
 

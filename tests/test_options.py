@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from addon.bounds import parse_bounds
 from addon.networks import parse_networks
 from addon.options import OPTIONS, Settings, parse_settings, registry_of_mode
 from addon.outbound import OutboundSettings
@@ -25,7 +26,10 @@ def settings(**values: object) -> Settings:
 
 def test_without_options_docker_hub_is_mirrored() -> None:
     assert settings() == Settings(
-        registry=parse_registry(HUB, official="library"), outbound=OutboundSettings()
+        registry=parse_registry(HUB, official="library"),
+        outbound=OutboundSettings(),
+        bounds=parse_bounds(DEFAULTS),
+        warming=settings().warming,
     )
 
 
@@ -53,7 +57,7 @@ def test_everything_that_the_owner_says_is_parsed(tmp_path: Path) -> None:
         docxy_redirect_private="198.18.0.0/15, 127.0.0.1",
         docxy_acme_webroot=str(tmp_path),
         docxy_connect_timeout=1,
-        docxy_answer_timeout=2,
+        docxy_stall_timeout=2,
         ssl_insecure=True,
         ssl_verify_upstream_trusted_ca="/ca.pem",
         ssl_verify_upstream_trusted_confdir="/cas",
@@ -65,8 +69,9 @@ def test_everything_that_the_owner_says_is_parsed(tmp_path: Path) -> None:
             insecure=True,
             redirect_private=parse_networks("198.18.0.0/15,127.0.0.1"),
             connect_timeout=1.0,
-            answer_timeout=2.0,
+            stall_timeout=2.0,
         ),
+        bounds=parse_bounds(DEFAULTS),
         public_url="https://m.example",
         behind_proxy=parse_networks("10.0.0.0/8"),
         acme_webroot=tmp_path,
@@ -98,7 +103,7 @@ def test_a_home_is_known_by_its_tilde(tmp_path: Path, monkeypatch: pytest.Monkey
         pytest.param("docxy_acme_webroot", "~nobody-here/x", id="a home that is not there"),
         pytest.param("docxy_acme_webroot", "a\0b", id="NUL in a folder's name"),
         pytest.param("docxy_connect_timeout", 0, id="no time to connect"),
-        pytest.param("docxy_answer_timeout", -1, id="less than no time to answer"),
+        pytest.param("docxy_stall_timeout", -1, id="less than no time to answer"),
     ],
 )
 def test_a_wrong_value_is_refused_under_its_options_name(name: str, value: object) -> None:

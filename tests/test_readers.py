@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+import pytest
+
+from addon.asked import Asked
+from addon.errors import Refusal, UpstreamFailure
+from addon.outbound import Answer
+from addon.readers import anonymous, reader_of
+from addon.reply import Reply
+from addon.sharing import EVERYONE, Reader, audience_of
+from addon.upstream import Limits
+from tests.outbounds import answer
+from tests.upstreams import REALM, Request, Site, value
+
+NAME = "library/a"
+
+
+def site(*, login: bool = True) -> Site:
+    return Site(Limits(challenges_clients=login))
+
+
+async def reader(site: Site, *authorization: str, name: str = NAME) -> Any:
+    fields = [("Authorization", text) for text in authorization]
+    return await reader_of(site.upstream, Asked("GET", fields, REALM), name)
+
+
+async def test_who_shows_a_token_of_ours_is_everyone() -> None:
+    mirror = site()
+    token = (await mirror.token())[1]
+    assert await reader(mirror, token) == Reader(EVERYONE, token)
+    assert await reader(mirror, token.replace("Bearer", "bEARER")) == Reader(
+        EVERYONE, token.replace("Bearer", "bEARER")
+    )
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda text: text + "x", id="another token"),
+        pytest.param(lambda text: text.replace("Bearer", "Basic"), id="another scheme"),
+        pytest.param(lambda text: text.replace(" ", "  "), id="two blanks"),
+        pytest.param(lambda text: text.partition(" ")[2], id="no scheme"),
+        pytest.param(lambda text: "Bearer ", id="nothing"),
+    ],
+)
+async def test_who_shows_anything_else_is_nobody_but_itself(change: Any) -> None:
+    mirror = site()
+    text = change((await mirror.token())[1])
+    assert await reader(mirror, text) == Reader(audience_of(text), text)
+
+
+async def test_a_token_of_ours_for_another_repository_is_not_everyones() -> None:
+    mirror = site()
+    token = (await mirror.token("library/b"))[1]
+    assert (await reader(mirror, token)).audience == audience_of(token)
+    assert (await reader(mirror, token, name="library/b")).audience == EVERYONE
+
+
+async def test_a_token_of_ours_that_has_ended_is_not_everyones() -> None:
+    mirror = site()
+    token = (await mirror.token())[1]
+    mirror.clock.forward(300)
+    assert (await reader(mirror, token)).audience == audience_of(token)
+
+
+async def test_a_token_that_says_that_it_has_ended_loses_what_was_kept_for_it() -> None:
+    mirror = site()
+    for seconds, is_kept in ((10, True), (0, False), (-10, False)):
+        claims = json.dumps({"exp": mirror.clock.now + seconds}).encode()
+        text = f"Bearer e30.{base64.urlsafe_b64encode(claims).decode()}.x"
+        mirror.upstream.access.grant(audience_of(text), NAME)
+        await reader(mirror, text)
+        assert mirror.upstream.access.holds(audience_of(text), NAME) is is_kept
+
+
+async def test_who_shows_nothing_is_challenged_by_the_mirror_itself() -> None:
+    mirror = site()
+    reply = await reader(mirror)
+    assert isinstance(reply, Reply)
+    assert reply.status == 401
+    assert f'realm="{REALM}"' in value(reply, "WWW-Authenticate")
+    assert f'scope="repository:{NAME}:pull"' in value(reply, "WWW-Authenticate")
+    assert mirror.hub.asked == []
+
+
+class TestWithoutALogin:
+    async def test_who_shows_nothing_is_everyone_with_a_token_of_the_mirrors(self) -> None:
+        mirror = site(login=False)
+        found = [await reader(mirror) for _ in range(10)]
+        assert found == [Reader(EVERYONE, "Bearer anonymous0")] * 10
+        assert mirror.hub.count("token") == 1
+
+    async def test_who_has_no_token_because_the_service_is_down_may_have_what_is_kept(self) -> None:
+        mirror = site(login=False)
+        mirror.hub.down("token")
+        found = await reader(mirror)
+        assert found.audience == EVERYONE
+        with pytest.raises(UpstreamFailure, match="refused"):
+            _ = found.fields
+
+    @pytest.mark.parametrize("status", [401, 403, 404])
+    async def test_a_no_of_the_service_is_told(self, status: int) -> None:
+        mirror = site(login=False)
+        mirror.hub.instead["token"] = status
+        with pytest.raises(Refusal, match="docxy_login=none"):
+            await reader(mirror)
+
+    @pytest.mark.parametrize(
+        ("given", "status"),
+        [
+            pytest.param(answer(429), 429, id="too many requests"),
+            pytest.param(answer(500), 502, id="an error"),
+            pytest.param(answer(200, content=b"<html>"), 502, id="rubbish"),
+            pytest.param(answer(200, content=bytes(100_000)), 502, id="more than a token"),
+        ],
+    )
+    async def test_a_failure_of_the_service_says_nothing_of_the_image(
+        self, given: Answer, status: int
+    ) -> None:
+        mirror = site(login=False)
+
+        def answered(_request: Request) -> Answer:
+            return given
+
+        mirror.hub._answer = answered  # type: ignore[method-assign]
+        with pytest.raises(UpstreamFailure, match=r"auth\.docker\.io") as raised:
+            await anonymous(mirror.upstream, NAME)
+        assert raised.value.status == status

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import pytest
+
+from addon.blobs import BlobKey
+from addon.manifests import Kept
+from addon.upstream import DENIED, Limits, Upstream
+from tests.upstreams import Site
+
+KEY = ("", "a", "sha256:x")
+
+
+def remembering(*keys: tuple[str, str, str]) -> Upstream:
+    upstream = Site().upstream
+    for audience, repository, digest in keys:
+        upstream.access.grant(audience, repository)
+        upstream.manifests.put(audience, repository, Kept(digest, (), b"{}"))
+        upstream.sizes[audience, repository, digest] = 5
+        for method in ("GET", "HEAD"):
+            key = BlobKey(audience, repository, digest)
+            upstream.blobs.redirects.keep(key, method, "https://cdn.example/x")
+    return upstream
+
+
+def knows(upstream: Upstream, audience: str, repository: str, digest: str) -> list[bool]:
+    key = BlobKey(audience, repository, digest)
+    return [
+        upstream.access.holds(audience, repository),
+        upstream.manifests.get(audience, repository, digest) is not None,
+        (audience, repository, digest) in upstream.sizes,
+        *(upstream.blobs.redirects.get(key, method) is not None for method in ("GET", "HEAD")),
+    ]
+
+
+@pytest.mark.parametrize("status", sorted(DENIED))
+def test_a_no_drops_everything_of_one_audiences_repository(status: int) -> None:
+    others = [("", "b", "sha256:x"), ("hash", "a", "sha256:x")]
+    upstream = remembering(KEY, *others)
+    told = list[tuple[str, str]]()
+    upstream.revoked.append(lambda audience, repository: told.append((audience, repository)))
+    upstream.hear("", "a", status)
+    assert knows(upstream, *KEY) == [False] * 5
+    for other in others:
+        assert knows(upstream, *other) == [True] * 5
+    assert told == [("", "a")]
+
+
+@pytest.mark.parametrize("status", [200, 206, 304, 307])
+def test_a_yes_grants(status: int) -> None:
+    upstream = Site().upstream
+    upstream.hear("", "a", status)
+    assert upstream.access.holds("", "a")
+
+
+@pytest.mark.parametrize("status", [400, 405, 416, 429, 500, 503])
+def test_what_is_neither_changes_nothing(status: int) -> None:
+    upstream = remembering(KEY)
+    upstream.hear("", "a", status)
+    assert knows(upstream, *KEY) == [True] * 5
+    upstream.hear("", "b", status)
+    assert not upstream.access.holds("", "b")
+
+
+def test_forgetting_an_audience_forgets_all_its_repositories() -> None:
+    mine = [("hash", "a", "sha256:x"), ("hash", "b", "sha256:y")]
+    upstream = remembering(KEY, *mine)
+    upstream.forget("hash")
+    for key in mine:
+        assert knows(upstream, *key) == [False] * 5
+    assert knows(upstream, *KEY) == [True] * 5
+
+
+async def test_the_upkeep_drops_what_single_tokens_left_and_refreshes_our_own() -> None:
+    site = Site()
+    upstream = site.upstream
+    await site.token()
+    upstream.access.grant("hash", "a")
+    upstream.manifests.put("hash", "a", Kept("sha256:x", (), b"{}"))
+    site.clock.forward(200)
+    upstream.access.grant("", "a")
+    await site.token()
+    await upstream.keep_up()
+    assert len(upstream.manifests) == 1
+    assert site.hub.count("token") == 2
+    site.clock.forward(100)
+    await upstream.keep_up()
+    assert len(upstream.manifests) == 0
+    assert upstream.access.holds("", "a")
+
+
+async def test_a_token_service_is_asked_for_exactly_what_is_needed() -> None:
+    site = Site()
+    await site.token("library/a")
+    (asked,) = site.hub.asked
+    assert asked.path == "/token?service=registry.docker.io&scope=repository:library/a:pull"
+    assert asked.fields == [("Accept-Encoding", "identity")]
+
+
+def test_without_a_memory_nothing_is_granted_or_kept() -> None:
+    upstream = Site(Limits(remember=False)).upstream
+    upstream.hear("", "a", 200)
+    upstream.manifests.put("", "a", Kept("sha256:x", (), b"{}"))
+    assert not upstream.access.holds("", "a")
+    assert len(upstream.manifests) == 0
+    assert not upstream.small_blobs.takes("sha256:" + "a" * 64, 5)
