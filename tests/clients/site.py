@@ -13,6 +13,7 @@ from typing import TypeVar
 
 import trustme
 
+from tests.clients.processes import becomes
 from tests.hub import Hub, Image, Seen
 from tests.hub.background import Background, in_background
 from tests.running import Mirror, running_mirror
@@ -63,6 +64,7 @@ class Site:
         seen: list[Seen] = []
         start = len(self.hub.requests)
         yield seen
+        assert becomes(lambda: all(each.ended != "open" for each in self.hub.requests[start:]))
         seen += self.hub.requests[start:]
         assert_fit_for_hub(seen)
 
