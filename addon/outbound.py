@@ -27,8 +27,8 @@ from addon.networks import Networks, may_redirect_to, parse_address
 from addon.registry import authority
 from addon.reply import Body, BrokenTransfer
 
-# What is read ahead of a slow client, for each transfer; aiohttp holds up to twice as much. More gave
-# no less CPU for a GiB (32 to 512 KiB measured).
+# What is read ahead of a slow client, for each transfer; aiohttp holds up to twice as much. More
+# gave no less CPU for a GiB (32 to 512 KiB measured).
 READ_BUFFER = 64 * 1024
 # Connections in all; more requests wait for one.
 MAX_CONNECTIONS = 512
@@ -198,13 +198,22 @@ def _tls_context(settings: OutboundSettings) -> ssl.SSLContext:
 
 
 def _proxy_for(url: str) -> str | None:
-    """The proxy that the environment names for an address (`HTTPS_PROXY`, `NO_PROXY`)."""
+    """The proxy that the environment names for an address (`HTTPS_PROXY`, `NO_PROXY`).
+
+    Raises:
+        UpstreamFailure: it is one for another protocol.
+    """
     parts = urlsplit(url)
     proxies = getproxies()
     proxy = proxies.get(parts.scheme) or proxies.get("all")
     if not proxy or proxy_bypass(parts.netloc):
         return None
-    return proxy if "://" in proxy else f"http://{proxy}"
+    scheme, separator, _ = proxy.partition("://")
+    if separator and scheme.lower() not in ("http", "https"):
+        # aiohttp would speak HTTP to it all the same.
+        cause = f"the environment names a {scheme} proxy, and only http ones are spoken to"
+        raise failure(authority(url), cause)
+    return proxy if separator else f"http://{proxy}"
 
 
 def _answer(response: aiohttp.ClientResponse, host: str) -> Answer:
