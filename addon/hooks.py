@@ -23,7 +23,7 @@ from addon.inner import PORT, InnerConnections, Opening, has_body
 from addon.networks import parse_address
 from addon.reply import MemoryBody, Reply
 from addon.routes import TOKEN_PATH
-from addon.wire import client_stack
+from addon.wire import client_stack, close_left_open
 
 logger = logging.getLogger(__name__)
 
@@ -81,6 +81,7 @@ class Flows:
     def client_disconnected(self, client: Client) -> None:
         """Forget the client's inner connection."""
         self.inner.forget(client.id)
+        close_left_open(client)
 
     def next_layer(self, nextlayer: layer.NextLayer) -> None:
         """Put the bounded HTTP layer in place of mitmproxy's own."""

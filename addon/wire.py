@@ -15,6 +15,8 @@ from typing import cast
 
 import h11
 from h11._receivebuffer import ReceiveBuffer
+from mitmproxy import ctx
+from mitmproxy.connection import Client
 from mitmproxy.net.tls import starts_like_tls_record
 from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.context import Context
@@ -130,6 +132,18 @@ def _skip_empty_lines(buf: ReceiveBuffer) -> None:
     """RFC 9112, section 2.2: clients send them before a request, and h11 would stop at one."""
     if bytes(buf)[:1] in (b"\r", b"\n"):
         buf += (buf.maybe_extract_at_most(len(buf)) or b"").lstrip(b"\r\n")
+
+
+def close_left_open(client: Client) -> None:
+    """Close a client's socket where mitmproxy did not.
+
+    mitmproxy 12 forgets to when bytes of a client wait for their turn as it is cut off.
+    """
+    proxyserver = ctx.master.addons.get("proxyserver")  # type: ignore[no-untyped-call]
+    handler = proxyserver.connections.get(client.id) if proxyserver else None
+    left = handler.transports.get(client) if handler else None
+    if left and left.writer:
+        left.writer.close()
 
 
 def _commands(generator: layer.CommandGenerator[None]) -> Iterator[commands.Command]:
