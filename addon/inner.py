@@ -223,7 +223,7 @@ def has_body(method: str, status: int) -> bool:
 
 def format_head(reply: Reply, *, has_body: bool) -> bytes:
     """A reply's head for mitmproxy, its body framed by length or by chunks."""
-    lines = [f"HTTP/1.1 {reply.status} {_phrase(reply.status)}"]
+    lines = [f"HTTP/1.1 {reply.status} {phrase(reply.status)}"]
     lines += [f"{name}: {value}" for name, value in reply.fields]
     if reply.length is not None and reply.status != 204:
         lines.append(f"Content-Length: {reply.length}")
@@ -232,7 +232,8 @@ def format_head(reply: Reply, *, has_body: bool) -> bytes:
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
 
-def _phrase(status: int) -> str:
+def phrase(status: int) -> str:
+    """The name of a status, for its line."""
     try:
         return HTTPStatus(status).phrase
     except ValueError:

@@ -190,10 +190,13 @@ def _tls_context(settings: OutboundSettings) -> ssl.SSLContext:
         context.verify_mode = ssl.CERT_NONE
         return context
     own = settings.trusted_ca or settings.trusted_confdir
-    context.load_verify_locations(
-        cafile=settings.trusted_ca or (None if own else certifi.where()),
-        capath=settings.trusted_confdir or None,
-    )
+    try:
+        context.load_verify_locations(
+            cafile=settings.trusted_ca or (None if own else certifi.where()),
+            capath=settings.trusted_confdir or None,
+        )
+    except OSError as e:  # ssl.SSLError is one
+        raise ValueError(f"ssl_verify_upstream_trusted_ca: cannot read {own!r}: {e}") from e
     return context
 
 

@@ -46,6 +46,7 @@ class Startup:
         self._settings: Settings | None = None
         # The pools for the settings before may still carry transfers: they end with the mirror.
         self._outbounds: dict[OutboundSettings, Outbound] = {}
+        self._errors: list[str] = []
         self._is_running = False
 
     def load(self, loader: Loader) -> None:
@@ -68,15 +69,17 @@ class Startup:
             if self._is_running:
                 raise exceptions.OptionsError(str(e)) from e  # type: ignore[no-untyped-call]
             # mitmproxy ends a start that logged an error; raised from a script's `configure`, it
-            # would be shown with a traceback.
-            logger.error("%s", e)
+            # would be shown with a traceback. Each option set on the way configures anew.
+            if str(e) not in self._errors:
+                self._errors.append(str(e))
+                logger.error("%s", e)
 
     async def running(self) -> None:
         """Say where the mirror is, or end the start because of an option that nobody has."""
         self._is_running = True
         for name in ctx.options.deferred:
             logger.error("%s is not an option of mitmproxy or the mirror", name)
-        if self._settings:
+        if self._settings and not ctx.options.deferred:
             for line in announcement(self._settings, self._certificates, _listening()):
                 logger.info("%s", line)
 
@@ -114,7 +117,8 @@ class Deferred:
                 ctx.options.process_deferred()
             except exceptions.OptionsError as e:
                 del deferred[name]
-                logger.error("%s", e)
+                # mitmproxy 11 does not name it.
+                logger.error("%s", e if name in str(e) else f"{name}: {e}")
 
 
 def announcement(
@@ -124,9 +128,12 @@ def announcement(
     if not listening:
         return []
     host, port = listening[0]
-    if host in ("", "0.0.0.0", "::"):  # noqa: S104 - compared, not bound
-        host = certificates.names[0] if certificates.names else local_address()
     tls = certificates.present
+    names = [name for name in certificates.names if not name.startswith("*")]
+    if names:
+        host = names[0]  # clients can verify no other
+    elif host in ("", "0.0.0.0", "::"):  # noqa: S104 - compared, not bound
+        host = local_address()
     url = settings.public_url or Entrance(host, port, tls).base_url
     config: dict[str, list[str]] = {"registry-mirrors": [url]}
     if url.startswith("http://") and not is_loopback(host):
