@@ -8,7 +8,7 @@ import socket
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mitmproxy import ctx, exceptions
+from mitmproxy import ctx, exceptions, optmanager
 from mitmproxy.addonmanager import Loader
 
 from addon import __version__, defaults
@@ -54,7 +54,7 @@ class Startup:
         for option in OPTIONS:
             loader.add_option(option.name, option.type, option.default, option.help)
         self._flows.inner.install()
-        if _is_default("termlog_verbosity"):
+        if _is_unsaid("termlog_verbosity"):
             logging.getLogger(_CHATTER).setLevel(logging.WARNING)
 
     def configure(self, updated: set[str]) -> None:
@@ -169,6 +169,11 @@ def _listening() -> list[tuple[str, int]]:
     return list(dict.fromkeys((str(a[0]), int(a[1])) for a in addresses))
 
 
+def _is_unsaid(name: str) -> bool:
+    """Whether nobody has set an option, be it to the value that it has by default."""
+    return name not in ctx.options or ctx.options._options[name].value is optmanager.unset
+
+
 def _is_default(name: str) -> bool:
     return name not in ctx.options or not ctx.options.has_changed(name)  # type: ignore[no-untyped-call]
 
@@ -180,7 +185,7 @@ def _values() -> Mapping[str, Any]:
 def _set_defaults() -> None:
     # mitmweb and the console lack some of mitmdump's.
     values = {name: getattr(ctx.options, name) for name in defaults.NEEDED if name in ctx.options}
-    changed = defaults.missing(values, _is_default)
+    changed = defaults.missing(values, _is_unsaid)
     if not changed:
         return
     ctx.options.update(**changed)  # type: ignore[no-untyped-call]
