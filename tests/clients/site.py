@@ -84,14 +84,10 @@ def open_site(folder: Path) -> Iterator[Site]:
     hub = Hub()
     hub.settings.pull_limit = PULLS
     host = own_address()
-    ca_file, *certificate = write_certificate(folder, host)
+    ca_file, chain, key = write_certificate(folder, host)
     with in_background(hub) as background:
         tls = running_mirror(
-            hub,
-            folder / "tls",
-            host=host,
-            certificate=(certificate[0], certificate[1]),
-            ca_file=ca_file,
+            hub, folder / "tls", host=host, certificate=(chain, key), ca_file=ca_file
         )
         plain = running_mirror(hub, folder / "plain")
         with entered(background, tls) as mirror, entered(background, plain) as plain_mirror:
@@ -134,7 +130,7 @@ def own_address() -> str:
     """
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
-            # Sends nothing: the kernel only chooses the address. 192.0.2.0/24 is nobody's.
+            # Sends nothing: the kernel only chooses the address for one that is elsewhere.
             probe.connect(("192.0.2.1", 9))
         except OSError:
             return "127.0.0.1"
