@@ -20,6 +20,7 @@ from addon.options import OPTIONS, Settings, parse_settings
 from addon.outbound import Outbound, OutboundSettings
 from addon.realm import Entrance
 from addon.tls import Certificates
+from addon.wire import end_clients
 
 logger = logging.getLogger(__name__)
 
@@ -85,6 +86,7 @@ class Startup:
 
     async def done(self) -> None:
         """End all connections."""
+        await end_clients()
         self._flows.inner.uninstall()
         logging.getLogger(_CHATTER).setLevel(logging.NOTSET)
         for outbound in self._outbounds.values():
