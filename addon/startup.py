@@ -117,7 +117,8 @@ class Deferred:
             deferred[name] = value
             try:
                 ctx.options.process_deferred()
-            except exceptions.OptionsError as e:
+            except (exceptions.OptionsError, TypeError) as e:
+                # The latter for what config.yaml says.
                 del deferred[name]
                 # mitmproxy 11 does not name it.
                 logger.error("%s", e if name in str(e) else f"{name}: {e}")
