@@ -10,6 +10,7 @@ NEEDED: Mapping[str, str | bool | int] = {
     "connection_strategy": "lazy",  # eager opens a connection upstream for each client
     "flow_detail": 0,  # the mirror has a line of its own for each request
     "http2": False,  # an HTTP/2 client costs an inner connection for each request
+    "keep_host_header": True,  # what the client asked for, where a redirect to https names it
     "onboarding": False,  # mitmproxy's own page, for whoever sends its magic host
     "upstream_cert": False,  # the certificate is our own; nothing is looked up upstream
 }

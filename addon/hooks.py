@@ -19,11 +19,11 @@ from mitmproxy.proxy.layers import modes
 
 from addon.answering import Answering, Incoming, Pending, internal_error
 from addon.form import Form, drop
-from addon.inner import PORT, InnerConnections, Opening, has_body
+from addon.inner import PORT, InnerConnections, Opening, has_body, phrase
 from addon.networks import parse_address
 from addon.reply import MemoryBody, Reply
 from addon.routes import TOKEN_PATH
-from addon.wire import client_stack
+from addon.wire import client_stack, close_left_open
 
 logger = logging.getLogger(__name__)
 
@@ -81,6 +81,7 @@ class Flows:
     def client_disconnected(self, client: Client) -> None:
         """Forget the client's inner connection."""
         self.inner.forget(client.id)
+        close_left_open(client)
 
     def next_layer(self, nextlayer: layer.NextLayer) -> None:
         """Put the bounded HTTP layer in place of mitmproxy's own."""
@@ -238,6 +239,7 @@ def to_response(reply: Reply, method: str) -> http.Response:
         raise TypeError("only what is in memory can be given at once")
     content = reply.body.content
     response = http.Response.make(reply.status)
+    response.reason = phrase(reply.status)
     response.headers = http.Headers([(n.encode(), v.encode("latin-1")) for n, v in reply.fields])
     response.raw_content = content if has_body(method, reply.status) else b""
     response.headers["Content-Length"] = str(len(content))

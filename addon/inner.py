@@ -47,7 +47,7 @@ class InnerConnections:
 
     def __init__(self) -> None:
         self._armed: dict[str, Opening] = {}
-        self._addresses: set[str] = set()
+        self._open: dict[str, InnerConnection | None] = {}  # None: not opened yet
 
     def address(self, key: str) -> str:
         """The host that leads to the inner connection of a client connection (or a flow)."""
@@ -56,20 +56,25 @@ class InnerConnections:
     def arm(self, key: str, opening: Opening) -> None:
         """Let `opening` answer the next head on this inner connection, in place of any before."""
         address = self.address(key)
-        self._addresses.add(address)
+        self._open.setdefault(address, None)
         self._armed[address] = opening
 
     def forget(self, key: str) -> None:
-        """The client left: nothing will be asked on this connection again."""
+        """The client left: nothing will be asked on this connection again, and its source ends.
+
+        mitmproxy 12 leaves a connection open whose bytes wait for their turn when it is cut off.
+        """
         address = self.address(key)
-        self._addresses.discard(address)
         self._armed.pop(address, None)
+        connection = self._open.pop(address, None)
+        if connection:
+            connection.close()
 
     def __contains__(self, host: str) -> bool:
-        return host in self._addresses
+        return host in self._open
 
     def __len__(self) -> int:
-        return len(self._addresses)
+        return len(self._open)
 
     def take(self, address: str) -> Opening | None:
         """What the head that goes by now is answered with."""
@@ -82,9 +87,9 @@ class InnerConnections:
         # With eager tasks (mitmproxy 12, Python 3.12) a call that never suspends returns before
         # mitmproxy has noted its task, which then overwrites the transport.
         await asyncio.sleep(0)
-        if host not in self._addresses:
+        if host not in self._open:
             raise OSError("a mirror opens no connection of mitmproxy's own")
-        connection = InnerConnection(self, host)
+        connection = self._open[host] = InnerConnection(self, host)
         return connection, connection
 
     def install(self) -> None:
@@ -125,26 +130,26 @@ class InnerConnection:
         Raises:
             OSError: the body broke off, which mitmproxy passes on as a broken transfer.
         """
-        if self._body is None:
+        body = self._body
+        if body is None:
             return await self._head()
         try:
-            data = await self._body.read()
+            data = await body.read()
         except OSError as e:
             logger.warning("%s", e)
             self._finish()
             raise
-        if self._body.is_complete:
+        if body.is_complete:
             self._finish()
         return data
 
     async def _head(self) -> bytes:
         opening = await self._openings.get()
         reply = await opening.reply()
-        self._body = FramedBody(reply, has_body=has_body(opening.method, reply.status))
-        head = format_head(reply, has_body=self._body.has_body)
-        if self._body.is_complete:
+        self._body = body = FramedBody(reply, has_body=has_body(opening.method, reply.status))
+        if body.is_complete or self._closed:
             self._finish()
-        return head
+        return format_head(reply, has_body=body.has_body)
 
     def _finish(self) -> None:
         if self._body:
@@ -218,7 +223,7 @@ def has_body(method: str, status: int) -> bool:
 
 def format_head(reply: Reply, *, has_body: bool) -> bytes:
     """A reply's head for mitmproxy, its body framed by length or by chunks."""
-    lines = [f"HTTP/1.1 {reply.status} {_phrase(reply.status)}"]
+    lines = [f"HTTP/1.1 {reply.status} {phrase(reply.status)}"]
     lines += [f"{name}: {value}" for name, value in reply.fields]
     if reply.length is not None and reply.status != 204:
         lines.append(f"Content-Length: {reply.length}")
@@ -227,7 +232,8 @@ def format_head(reply: Reply, *, has_body: bool) -> bytes:
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
 
-def _phrase(status: int) -> str:
+def phrase(status: int) -> str:
+    """The name of a status, for its line."""
     try:
         return HTTPStatus(status).phrase
     except ValueError:

@@ -319,21 +319,33 @@ def _tls_context(settings: OutboundSettings) -> ssl.SSLContext:
         context.verify_mode = ssl.CERT_NONE
         return context
     own = settings.trusted_ca or settings.trusted_confdir
-    context.load_verify_locations(
-        cafile=settings.trusted_ca or (None if own else certifi.where()),
-        capath=settings.trusted_confdir or None,
-    )
+    try:
+        context.load_verify_locations(
+            cafile=settings.trusted_ca or (None if own else certifi.where()),
+            capath=settings.trusted_confdir or None,
+        )
+    except OSError as e:  # ssl.SSLError is one
+        raise ValueError(f"ssl_verify_upstream_trusted_ca: cannot read {own!r}: {e}") from e
     return context
 
 
 def _proxy_for(url: str) -> str | None:
-    """The proxy that the environment names for an address (`HTTPS_PROXY`, `NO_PROXY`)."""
+    """The proxy that the environment names for an address (`HTTPS_PROXY`, `NO_PROXY`).
+
+    Raises:
+        UpstreamFailure: it is one for another protocol.
+    """
     parts = urlsplit(url)
     proxies = getproxies()
     proxy = proxies.get(parts.scheme) or proxies.get("all")
     if not proxy or proxy_bypass(parts.netloc):
         return None
-    return proxy if "://" in proxy else f"http://{proxy}"
+    scheme, separator, _ = proxy.partition("://")
+    if separator and scheme.lower() not in ("http", "https"):
+        # aiohttp would speak HTTP to it all the same.
+        cause = f"the environment names a {scheme} proxy, and only http ones are spoken to"
+        raise failure(authority(url), cause)
+    return proxy if separator else f"http://{proxy}"
 
 
 def _answer(response: aiohttp.ClientResponse, host: str) -> Answer:

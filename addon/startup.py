@@ -8,7 +8,7 @@ import socket
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mitmproxy import ctx, exceptions
+from mitmproxy import ctx, exceptions, optmanager
 from mitmproxy.addonmanager import Loader
 
 from addon import __version__, defaults
@@ -22,6 +22,7 @@ from addon.realm import Entrance
 from addon.tls import Certificates
 from addon.upstream import Upstream
 from addon.warming import Warming
+from addon.wire import end_clients
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +51,7 @@ class Startup:
         self._outbounds: dict[OutboundSettings, Outbound] = {}
         self._fetchers: list[Fetcher] = []
         self._warming: Warming | None = None
+        self._errors: list[str] = []
         self._is_running = False
 
     def load(self, loader: Loader) -> None:
@@ -57,7 +59,7 @@ class Startup:
         for option in OPTIONS:
             loader.add_option(option.name, option.type, option.default, option.help)
         self._flows.inner.install()
-        if _is_default("termlog_verbosity"):
+        if _is_unsaid("termlog_verbosity"):
             logging.getLogger(_CHATTER).setLevel(logging.WARNING)
 
     def configure(self, updated: set[str]) -> None:
@@ -72,8 +74,10 @@ class Startup:
             if self._is_running:
                 raise exceptions.OptionsError(str(e)) from e  # type: ignore[no-untyped-call]
             # mitmproxy ends a start that logged an error; raised from a script's `configure`, it
-            # would be shown with a traceback.
-            logger.error("%s", e)
+            # would be shown with a traceback. Each option set on the way configures anew.
+            if str(e) not in self._errors:
+                self._errors.append(str(e))
+                logger.error("%s", e)
 
     async def running(self) -> None:
         """Say where the mirror is, or end the start because of an option that nobody has."""
@@ -82,12 +86,13 @@ class Startup:
             self._warming.start()
         for name in ctx.options.deferred:
             logger.error("%s is not an option of mitmproxy or the mirror", name)
-        if self._settings:
+        if self._settings and not ctx.options.deferred:
             for line in announcement(self._settings, self._certificates, _listening()):
                 logger.info("%s", line)
 
     async def done(self) -> None:
         """End all connections."""
+        await end_clients()
         self._flows.inner.uninstall()
         logging.getLogger(_CHATTER).setLevel(logging.NOTSET)
         if self._warming:
@@ -134,9 +139,11 @@ class Deferred:
             deferred[name] = value
             try:
                 ctx.options.process_deferred()
-            except exceptions.OptionsError as e:
+            except (exceptions.OptionsError, TypeError) as e:
+                # The latter for what config.yaml says.
                 del deferred[name]
-                logger.error("%s", e)
+                # mitmproxy 11 does not name it.
+                logger.error("%s", e if name in str(e) else f"{name}: {e}")
 
 
 def announcement(
@@ -146,9 +153,12 @@ def announcement(
     if not listening:
         return []
     host, port = listening[0]
-    if host in ("", "0.0.0.0", "::"):  # noqa: S104 - compared, not bound
-        host = certificates.names[0] if certificates.names else local_address()
     tls = certificates.present
+    names = [name for name in certificates.names if not name.startswith("*")]
+    if names:
+        host = names[0]  # clients can verify no other
+    elif host in ("", "0.0.0.0", "::"):  # noqa: S104 - compared, not bound
+        host = local_address()
     url = settings.public_url or Entrance(host, port, tls).base_url
     config: dict[str, list[str]] = {"registry-mirrors": [url]}
     if url.startswith("http://") and not is_loopback(host):
@@ -184,6 +194,11 @@ def _listening() -> list[tuple[str, int]]:
     return list(dict.fromkeys((str(a[0]), int(a[1])) for a in addresses))
 
 
+def _is_unsaid(name: str) -> bool:
+    """Whether nobody has set an option, be it to the value that it has by default."""
+    return name not in ctx.options or ctx.options._options[name].value is optmanager.unset
+
+
 def _is_default(name: str) -> bool:
     return name not in ctx.options or not ctx.options.has_changed(name)  # type: ignore[no-untyped-call]
 
@@ -195,7 +210,7 @@ def _values() -> Mapping[str, Any]:
 def _set_defaults() -> None:
     # mitmweb and the console lack some of mitmdump's.
     values = {name: getattr(ctx.options, name) for name in defaults.NEEDED if name in ctx.options}
-    changed = defaults.missing(values, _is_default)
+    changed = defaults.missing(values, _is_unsaid)
     if not changed:
         return
     ctx.options.update(**changed)  # type: ignore[no-untyped-call]

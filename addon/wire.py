@@ -9,12 +9,16 @@ public. tests/test_wire.py says in words when the internal changes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+import contextlib
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import cast
 
 import h11
 from h11._receivebuffer import ReceiveBuffer
+from mitmproxy import ctx
+from mitmproxy.connection import Client
 from mitmproxy.net.tls import starts_like_tls_record
 from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.context import Context
@@ -23,6 +27,7 @@ from mitmproxy.proxy.layers.http import HTTPMode
 from mitmproxy.proxy.layers.http._base import ReceiveHttp
 from mitmproxy.proxy.layers.http._events import RequestProtocolError, ResponseProtocolError
 from mitmproxy.proxy.layers.http._http1 import Http1Server, TBodyReader
+from mitmproxy.proxy.server import ConnectionHandler
 
 from addon.errors import CONTENT_TYPE, code_for, format_error
 
@@ -130,6 +135,38 @@ def _skip_empty_lines(buf: ReceiveBuffer) -> None:
     """RFC 9112, section 2.2: clients send them before a request, and h11 would stop at one."""
     if bytes(buf)[:1] in (b"\r", b"\n"):
         buf += (buf.maybe_extract_at_most(len(buf)) or b"").lstrip(b"\r\n")
+
+
+def close_left_open(client: Client) -> None:
+    """Close a client's socket where mitmproxy did not.
+
+    mitmproxy 12 forgets to when bytes of a client wait for their turn as it is cut off.
+    """
+    handler = _connections().get(client.id)
+    left = handler.transports.get(client) if handler else None
+    if left and left.writer:
+        left.writer.close()
+
+
+async def end_clients(seconds: float = 1.0) -> None:
+    """End all clients' connections when the mirror ends.
+
+    What the event loop would have to cancel shows as a traceback for each, on Python 3.11.
+    """
+    connections = _connections()
+    for handler in list(connections.values()):
+        for transport in list(handler.transports.values()):
+            if transport.handler:
+                transport.handler.cancel("the mirror ends")
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            while connections:  # noqa: ASYNC110 - mitmproxy tells nobody of the last
+                await asyncio.sleep(0.01)
+
+
+def _connections() -> Mapping[str, ConnectionHandler]:
+    proxyserver = ctx.master.addons.get("proxyserver")  # type: ignore[no-untyped-call]
+    return proxyserver.connections if proxyserver else {}
 
 
 def _commands(generator: layer.CommandGenerator[None]) -> Iterator[commands.Command]:

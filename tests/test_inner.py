@@ -44,6 +44,13 @@ class Stalled(Chunks):
         raise AssertionError
 
 
+async def read_whole(body: FramedBody) -> list[bytes]:
+    pieces = []
+    while not body.is_complete:
+        pieces.append(await body.read())
+    return pieces
+
+
 def opening(reply: Reply, method: str = "GET") -> Opening:
     async def answer() -> Reply:
         return reply
@@ -153,10 +160,7 @@ async def test_a_body_is_framed(
     length: int | None, pieces: list[bytes], framed: list[bytes]
 ) -> None:
     body = FramedBody(Reply(200, (), length, Chunks(*pieces)), has_body=True)
-    got = []
-    while not body.is_complete:
-        got.append(await body.read())
-    assert got == framed
+    assert await read_whole(body) == framed
 
 
 @pytest.mark.parametrize(
@@ -171,8 +175,7 @@ async def test_a_body_of_another_length_than_promised_breaks(
 ) -> None:
     body = FramedBody(Reply(200, (), length, Chunks(*pieces)), has_body=True)
     with pytest.raises(BrokenTransfer):
-        while not body.is_complete:
-            await body.read()
+        await read_whole(body)
 
 
 async def test_a_source_that_breaks_off_is_an_error_for_mitmproxy_and_is_closed() -> None:
@@ -246,3 +249,52 @@ async def test_a_forgotten_client_is_answered_nothing() -> None:
     assert len(connections) == 0
     with pytest.raises(OSError, match="no connection"):
         await connections.open_connection(address, 1)
+
+
+async def test_forgetting_a_client_ends_a_source_that_mitmproxy_left_open() -> None:
+    body = Stalled()
+    connections = InnerConnections()
+    inner = await connection_for(connections, "c", opening(Reply(200, (), 6, body)))
+    inner.write(HEAD)
+    await inner.read(65535)
+    connections.forget("c")
+    assert body.closed
+    assert inner.is_closing()
+
+
+async def test_a_source_that_comes_after_its_client_left_is_closed_at_once() -> None:
+    body = Stalled()
+    answered = asyncio.Event()
+
+    async def answer() -> Reply:
+        await answered.wait()
+        return Reply(200, (), 6, body)
+
+    connections = InnerConnections()
+    inner = await connection_for(connections, "c", Opening("GET", answer))
+    inner.write(HEAD)
+    reading = asyncio.get_running_loop().create_task(inner.read(65535))
+    await asyncio.sleep(0)
+    connections.forget("c")
+    answered.set()
+    await reading
+    assert body.closed
+
+
+async def test_a_source_that_is_closed_while_it_is_read_ends_quietly() -> None:
+    given = asyncio.Event()
+
+    class Late(Chunks):
+        async def read(self) -> bytes:
+            await given.wait()
+            return await super().read()
+
+    connections = InnerConnections()
+    inner = await connection_for(connections, "c", opening(Reply(200, (), 6, Late(b"abc"))))
+    inner.write(HEAD)
+    await inner.read(65535)
+    reading = asyncio.get_running_loop().create_task(inner.read(65535))
+    await asyncio.sleep(0)
+    connections.forget("c")
+    given.set()
+    assert await reading == b"abc"

@@ -57,7 +57,7 @@ def buildah(folder: Path, site: Site) -> Buildah:
 
 @pytest.fixture(scope="session")
 def containerd(folder: Path, site: Site) -> Iterator[Containerd]:
-    need("containerd", "ctr")
+    need("containerd", "ctr", "setpriv")
     with running_containerd(folder / "containerd", site) as containerd:
         yield containerd
 

@@ -42,19 +42,29 @@ def run(command: Sequence[str], environ: Mapping[str, str]) -> str:
     return done.stdout
 
 
+def becomes(condition: Callable[[], bool], seconds: float = 5) -> bool:
+    """Whether it comes true in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_POLL_SECONDS)
+    return True
+
+
 @contextmanager
 def daemon(
     command: Sequence[str], environ: Mapping[str, str], log: Path, ready: Callable[[], bool]
 ) -> Iterator[None]:
     """A process that runs while the block does, from when it is ready."""
     with log.open("wb") as output:
-        process = subprocess.Popen(command, env=environ, stdout=output, stderr=output)
+        # setpriv: it ends with the tests, too, if these are killed.
+        guarded = ("setpriv", "--pdeathsig=TERM", *command)
+        process = subprocess.Popen(guarded, env=environ, stdout=output, stderr=output)
     try:
-        deadline = time.monotonic() + START_SECONDS
-        while not ready():
-            assert process.poll() is None, f"{command[0]} ended:\n{log.read_text()}"
-            assert time.monotonic() < deadline, f"{command[0]} is not ready:\n{log.read_text()}"
-            time.sleep(_POLL_SECONDS)
+        started = becomes(lambda: process.poll() is not None or ready(), START_SECONDS)
+        assert started, f"{command[0]} is not ready:\n{log.read_text()}"
+        assert process.poll() is None, f"{command[0]} ended:\n{log.read_text()}"
         yield
     finally:
         process.terminate()

@@ -13,6 +13,7 @@ from typing import TypeVar
 
 import trustme
 
+from tests.clients.processes import becomes
 from tests.hub import Hub, Image, Seen
 from tests.hub.background import Background, in_background
 from tests.running import Mirror, running_mirror
@@ -63,6 +64,7 @@ class Site:
         seen: list[Seen] = []
         start = len(self.hub.requests)
         yield seen
+        assert becomes(lambda: all(each.ended != "open" for each in self.hub.requests[start:]))
         seen += self.hub.requests[start:]
         assert_fit_for_hub(seen)
 
@@ -82,14 +84,10 @@ def open_site(folder: Path) -> Iterator[Site]:
     hub = Hub()
     hub.settings.pull_limit = PULLS
     host = own_address()
-    ca_file, *certificate = write_certificate(folder, host)
+    ca_file, chain, key = write_certificate(folder, host)
     with in_background(hub) as background:
         tls = running_mirror(
-            hub,
-            folder / "tls",
-            host=host,
-            certificate=(certificate[0], certificate[1]),
-            ca_file=ca_file,
+            hub, folder / "tls", host=host, certificate=(chain, key), ca_file=ca_file
         )
         plain = running_mirror(hub, folder / "plain")
         with entered(background, tls) as mirror, entered(background, plain) as plain_mirror:
@@ -132,7 +130,7 @@ def own_address() -> str:
     """
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
-            # Sends nothing: the kernel only chooses the address. 192.0.2.0/24 is nobody's.
+            # Sends nothing: the kernel only chooses the address for one that is elsewhere.
             probe.connect(("192.0.2.1", 9))
         except OSError:
             return "127.0.0.1"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Literal
 
 import pytest
 from multidict import CIMultiDict
 
 from tests.e2e.client import Headers, ask, bearer, connect, format_request, session
-from tests.hub import Hub, Image
+from tests.hub import Delivery, Hub, Image
+from tests.hub.hub import SERVICE
 from tests.hub.media_types import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST
 from tests.running import Mirror
 
@@ -287,6 +289,29 @@ class TestLists:
         assert sbom.digest in [manifest["digest"] for manifest in answer.json["manifests"]]
         assert answer.headers.get("OCI-Filters-Applied") == filters
         assert hub.requests[-1].target == target.replace("signed", "library/signed")
+
+
+class TestFraming:
+    @pytest.mark.parametrize("framing", ["length", "chunked", "close"])
+    @pytest.mark.parametrize(
+        "target", ["/v2/alpine/tags/list", f"/auth/token?service={SERVICE}"], ids=["tags", "token"]
+    )
+    async def test_answer_comes_whole_and_the_connection_serves_on(
+        self,
+        hub: Hub,
+        mirror: Mirror,
+        image: Image,
+        target: str,
+        framing: Literal["length", "chunked", "close"],
+    ) -> None:
+        headers = await authorized(hub, mirror) if target.startswith("/v2/") else []
+        hub.registry.faults.add(Delivery(framing))
+        hub.token.faults.add(Delivery(framing))
+        async with connect(mirror) as connection:
+            for _ in range(2):
+                answer = await connection.ask(target, headers=headers)
+                assert answer.ended == ("length" if framing == "length" else "chunks")
+                assert {"tags", "token"} & set(answer.json)
 
 
 class TestFieldsUpstream:

@@ -301,15 +301,22 @@ class TestProxies:
         assert cause in answer.message
         assert not hub.requests
 
-    async def test_one_that_cannot_be_reached_is_told_of(
-        self, hub: Hub, tmp_path: Path, image: Image
+    @pytest.mark.parametrize(
+        ("scheme", "cause"),
+        [
+            pytest.param("http", "the proxy cannot be reached: Connection refused", id="refused"),
+            pytest.param("socks5", "a socks5 proxy, and only http ones", id="SOCKS"),
+        ],
+    )
+    async def test_one_that_cannot_be_used_is_told_of(
+        self, hub: Hub, tmp_path: Path, scheme: str, cause: str
     ) -> None:
         async with Proxy().listening() as gone:
-            environ = {"HTTPS_PROXY": f"http://127.0.0.1:{gone.port}"}
+            environ = {"ALL_PROXY": f"{scheme}://127.0.0.1:{gone.port}"}
         async with mirror_with(hub, tmp_path, {}, environ=environ) as mirror:
             answer = await ask(mirror, f"/auth/token?service={SERVICE}")
         assert answer.error == (502, "UNAVAILABLE")
-        assert "the proxy cannot be reached: Connection refused" in answer.message
+        assert cause in answer.message
         assert not hub.requests
 
     async def test_address_rule_looks_at_the_literal_address_alone(self, tmp_path: Path) -> None:

@@ -1,0 +1,242 @@
+"""The hooks with mitmproxy's own flows, and no socket."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from typing import Literal
+
+import pytest
+from mitmproxy import connection, http
+from mitmproxy.proxy import mode_specs, server_hooks
+from mitmproxy.test import taddons, tflow, tutils
+
+from addon.answering import Answering, Incoming, Pending
+from addon.hooks import ASKED, MAX_LOGGED, Flows, Sink, may_have_body, to_shown, to_value
+from addon.inner import PORT
+from addon.reply import Reply, whole
+
+URL = "https://registry.example/v2/library/alpine/manifests/latest"
+
+
+class Answers(Answering):
+    """Answers as it is told, and notes what it was asked."""
+
+    def __init__(self, answer: Reply | Pending | Exception) -> None:
+        self.said = answer
+        self.asked: list[Incoming] = []
+
+    def answer(self, request: Incoming) -> Reply | Pending:
+        self.asked.append(request)
+        if isinstance(self.said, Exception):
+            raise self.said
+        return self.said
+
+    def client(self, request: Incoming) -> object:  # type: ignore[override]
+        return request.peer
+
+
+async def nothing() -> Reply:
+    return whole(200, b"")
+
+
+PENDING = Pending(URL, nothing)
+
+
+@pytest.fixture
+def flows() -> Iterator[Flows]:
+    flows = Flows()
+    with taddons.context(flows):  # type: ignore[no-untyped-call]
+        yield flows
+
+
+def make_flow(
+    method: str = "GET", path: str = "/v2/", fields: dict[str, str] | None = None
+) -> http.HTTPFlow:
+    headers = http.Headers([(n.encode(), v.encode()) for n, v in (fields or {}).items()])
+    request = tutils.treq(
+        method=method.encode(), path=path.encode(), headers=headers, content=None, authority=b""
+    )
+    flow = tflow.tflow(req=request)
+    flow.client_conn.proxy_mode = mode_specs.ProxyMode.parse("reverse:https://registry.example")
+    flow.client_conn.sockname = ("127.0.0.1", 8080)
+    flow.live = True
+    return flow
+
+
+async def test_what_is_known_is_answered_at_once(flows: Flows) -> None:
+    flows.answering = Answers(whole(401, b"{}", [("X-Field", "a")]))
+    flow = make_flow()
+    flows.requestheaders(flow)
+    assert not flow.response, "other addons see a request first"
+    flows.request(flow)
+    assert flow.response
+    assert (flow.response.status_code, flow.response.content) == (401, b"{}")
+    assert flow.response.headers["X-Field"] == "a"
+    assert len(flows) == 1
+    flows.response(flow)
+    assert len(flows) == len(flows.inner) == 0
+
+
+async def test_what_an_upstream_must_give_goes_to_the_inner_connection(flows: Flows) -> None:
+    flows.answering = Answers(PENDING)
+    flow = make_flow(path="/v2/alpine/manifests/latest")
+    flows.requestheaders(flow)
+    flows.request(flow)
+    assert flow.response is None
+    assert flow.request.host in flows.inner
+    assert (flow.request.scheme, flow.request.port) == ("http", PORT)
+    assert flow.metadata[ASKED] == "/v2/alpine/manifests/latest"
+    flow.response = http.Response.make(200, b"", {"Content-Length": "5"})
+    flows.responseheaders(flow)
+    assert flow.request.url == URL
+    flows.response(flow)
+    assert len(flows) == 0
+    flows.client_disconnected(flow.client_conn)
+    assert len(flows.inner) == 0
+
+
+@pytest.mark.parametrize("settled", ["response", "killed", "not live", "another mode"])
+async def test_a_flow_that_is_settled_is_left_alone(flows: Flows, settled: str) -> None:
+    flows.answering = answers = Answers(PENDING)
+    flow = make_flow()
+    match settled:
+        case "response":
+            flow.response = http.Response.make(418)
+        case "killed":
+            flow.kill()  # type: ignore[no-untyped-call]
+        case "not live":
+            flow.live = False
+        case _:
+            flow.client_conn.proxy_mode = mode_specs.ProxyMode.parse("regular")
+    flows.requestheaders(flow)
+    flows.request(flow)
+    assert answers.asked == []
+    assert len(flows) == 0
+    assert not flow.request.stream
+
+
+@pytest.mark.parametrize("fields", [{}, {"Content-Length": "5"}], ids=["no body", "a body"])
+async def test_a_fault_is_answered_with_500(flows: Flows, fields: dict[str, str]) -> None:
+    flows.answering = Answers(RuntimeError("on purpose"))
+    flow = make_flow("PUT", fields=fields)
+    flows.requestheaders(flow)
+    flows.request(flow)
+    if fields:
+        opening = flows.inner.take(flow.request.host)
+        assert opening is not None
+        assert (await opening.reply()).status == 500
+    else:
+        assert flow.response is not None
+        assert flow.response.status_code == 500
+
+
+async def test_a_body_is_answered_before_it_comes_and_announced_to_nobody(flows: Flows) -> None:
+    flows.answering = Answers(whole(405, b"{}"))
+    flow = make_flow("PUT", fields={"Content-Length": "5", "Expect": "100-continue"})
+    shown = flow.request.url
+    flows.requestheaders(flow)
+    for name in ("content-length", "transfer-encoding", "expect"):
+        assert name not in flow.request.headers
+    assert flow.request.stream
+    opening = flows.inner.take(flow.request.host)
+    assert opening is not None
+    assert ("Connection", "close") in (await opening.reply()).fields
+    flow.response = http.Response.make(405)
+    flows.responseheaders(flow)
+    assert flow.request.url == shown
+
+
+async def test_a_form_is_read_as_it_comes(flows: Flows) -> None:
+    flows.answering = answers = Answers(PENDING)
+    flow = make_flow("POST", "/auth/token?a=b", {"Content-Length": "9"})
+    flows.requestheaders(flow)
+    (asked,) = answers.asked
+    reading = asyncio.ensure_future(asked.form())
+    assert isinstance(flow.request.stream, Sink)
+    for piece in (b"service=", b"a", b""):
+        assert flow.request.stream(piece) == b""
+    assert await reading == b"service=a"
+
+
+async def test_a_body_is_not_streamed_where_a_later_addon_has_answered(flows: Flows) -> None:
+    """mitmproxy crashes where both are asked of it."""
+    flows.answering = Answers(PENDING)
+    flow = make_flow("PUT", fields={"Content-Length": "5"})
+    flows.requestheaders(flow)
+    assert flow.request.stream
+    flow.response = http.Response.make(418)
+    assert not flow.request.stream
+
+
+async def test_a_flow_that_failed_shows_its_upstream_and_is_forgotten(
+    flows: Flows, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    flows.answering = Answers(PENDING)
+    flow = make_flow(path="/v2/a?secret=b")
+    flows.requestheaders(flow)
+    flows.request(flow)
+    flow.error = tflow.terr("the client left")
+    flows.error(flow)
+    assert flow.request.url == URL
+    assert len(flows) == 0
+    assert "GET /v2/a: the client left" in caplog.text
+    assert "secret" not in caplog.text
+
+
+@pytest.mark.parametrize("address", [("example.com", 443), None])
+def test_mitmproxy_opens_nothing_of_its_own(flows: Flows, address: tuple[str, int] | None) -> None:
+    server = connection.Server(address=address)
+    flows.server_connect(server_hooks.ServerConnectionHookData(server, tflow.tclient_conn()))
+    assert server.error
+
+
+@pytest.mark.parametrize(("protocol", "refused"), [("tcp", False), ("udp", True)])
+def test_only_tcp_is_served(flows: Flows, protocol: Literal["tcp", "udp"], refused: bool) -> None:
+    client = tflow.tclient_conn()
+    client.transport_protocol = protocol
+    flows.client_connected(client)
+    assert bool(client.error) is refused
+
+
+@pytest.mark.parametrize(
+    ("fields", "version", "expected"),
+    [
+        ({}, "HTTP/1.1", False),
+        ({"Content-Length": "0"}, "HTTP/1.1", False),
+        ({"Content-Length": "1"}, "HTTP/1.1", True),
+        ({"Content-Length": "0, 5"}, "HTTP/1.1", True),
+        ({"Transfer-Encoding": "chunked"}, "HTTP/1.1", True),
+        ({}, "HTTP/2.0", True),
+    ],
+)
+def test_which_requests_may_have_a_body(
+    fields: dict[str, str], version: str, expected: bool
+) -> None:
+    request = make_flow(fields=fields).request
+    request.http_version = version
+    assert may_have_body(request) is expected
+
+
+@pytest.mark.parametrize(
+    ("raw", "value"),
+    [
+        (b"a, b", "a, b"),
+        (b"a\r\n b", "a b"),
+        (b"a\rX-Evil: 1", "a X-Evil: 1"),
+        (b"a\0b", "a b"),
+        (b"\xe9", "é"),
+    ],
+)
+def test_a_fields_value_is_one_line(raw: bytes, value: str) -> None:
+    assert to_value(raw) == value
+
+
+def test_what_is_logged_is_one_short_line() -> None:
+    assert to_shown("GET /v2/\x1b[31m\r\n\0") == "GET /v2/\N{REPLACEMENT CHARACTER}[31m" + (
+        "\N{REPLACEMENT CHARACTER}" * 3
+    )
+    assert to_shown("a" * MAX_LOGGED) == "a" * MAX_LOGGED
+    assert to_shown("a" * 70_000) == "a" * MAX_LOGGED + "…"

@@ -1,0 +1,175 @@
+"""From options to a mirror that answers, with mitmproxy's options and no socket."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import pytest
+import pytest_asyncio
+from mitmproxy import exceptions, optmanager
+from mitmproxy.addonmanager import Loader
+from mitmproxy.test import taddons
+
+from addon import defaults
+from addon.hooks import Flows
+from addon.options import OPTIONS, Settings
+from addon.outbound import OutboundSettings
+from addon.registry import parse_registry
+from addon.startup import Deferred, Startup, announcement, is_loopback
+from addon.tls import Certificates
+
+MODE = ["reverse:https://registry.example"]
+
+
+@dataclass
+class Started:
+    context: taddons.context
+    startup: Startup
+    flows: Flows
+
+
+@pytest_asyncio.fixture
+async def started() -> AsyncIterator[Started]:
+    flows, certificates = Flows(), Certificates()
+    startup = Startup(flows, certificates)
+    with taddons.context(startup, certificates) as context:  # type: ignore[no-untyped-call]
+        yield Started(context, startup, flows)
+        await startup.done()
+
+
+def configure(started: Started, **values: object) -> None:
+    started.context.configure(started.startup, **values)  # type: ignore[no-untyped-call]
+
+
+async def test_the_options_are_declared_and_make_a_mirror(started: Started) -> None:
+    assert all(option.name in started.context.options for option in OPTIONS)
+    configure(started, mode=MODE)
+    assert started.flows.answering is not None
+
+
+async def test_a_wrong_option_is_an_error_in_the_log_while_starting(
+    started: Started, caplog: pytest.LogCaptureFixture
+) -> None:
+    """mitmproxy ends a start that logged an error."""
+    configure(started, mode=MODE, docxy_public_url="nonsense")
+    (error,) = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert error.getMessage().startswith("docxy_public_url: ")
+    assert error.exc_info is None
+
+
+async def test_a_wrong_option_is_refused_while_running(started: Started) -> None:
+    configure(started, mode=MODE)
+    await started.startup.running()
+    with pytest.raises(exceptions.OptionsError, match="docxy_public_url"):
+        configure(started, docxy_public_url="nonsense")
+    assert started.context.options.docxy_public_url == ""
+
+
+async def test_an_option_that_nobody_has_is_an_error(
+    started: Started, caplog: pytest.LogCaptureFixture
+) -> None:
+    configure(started, mode=MODE)
+    started.context.options.deferred["docxy_regsitry"] = "a"
+    await started.startup.running()
+    errors = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert [error.getMessage() for error in errors] == [
+        "docxy_regsitry is not an option of mitmproxy or the mirror"
+    ]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param(optmanager._UnconvertedStrings(["many"]), id="by --set"),
+        pytest.param("many", id="by config.yaml"),
+    ],
+)
+async def test_a_waiting_value_of_the_wrong_type_is_one_line_that_names_it(
+    started: Started, caplog: pytest.LogCaptureFixture, value: object
+) -> None:
+    started.context.options.deferred.update(docxy_http_port=value, docxy_service="a")
+    Deferred().load(Loader(started.context.master))  # type: ignore[no-untyped-call]
+    errors = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert len(errors) == 1
+    assert "docxy_http_port" in errors[0].getMessage()
+    assert started.context.options.docxy_service == "a"
+
+
+async def test_transfers_go_on_through_the_pool_that_they_began_in(started: Started) -> None:
+    startup = started.startup
+    configure(started, mode=MODE)
+    configure(started, docxy_public_url="https://mirror.example.com")
+    pools = dict(startup._outbounds)
+    assert len(pools) == 1
+    configure(started, docxy_connect_timeout=3)
+    assert len(startup._outbounds) == 2
+    assert pools.items() <= startup._outbounds.items()
+
+
+# Defaults.
+
+
+def test_only_what_the_user_left_is_set() -> None:
+    values: dict[str, object] = {**defaults.NEEDED, "http2": True, "flow_detail": 1}
+    assert defaults.missing(values, lambda _: True) == {"http2": False, "flow_detail": 0}
+    assert defaults.missing(values, lambda name: name != "http2") == {"flow_detail": 0}
+
+
+def test_what_a_tool_lacks_is_not_set() -> None:
+    assert defaults.missing({"http2": True}, lambda _: True) == {"http2": False}
+
+
+@pytest.mark.parametrize("name", defaults.REFUSED)
+def test_what_breaks_pulls_is_refused_by_name(name: str) -> None:
+    defaults.check_refused(lambda _: True)
+    with pytest.raises(ValueError, match=name):
+        defaults.check_refused(lambda asked: asked != name)
+
+
+# What is said.
+
+
+@pytest.mark.parametrize(
+    ("host", "public_url", "config"),
+    [
+        pytest.param(
+            "127.0.0.1",
+            "",
+            '{"registry-mirrors": ["http://127.0.0.1:8080"]}',
+            id="loopback, which Docker trusts",
+        ),
+        pytest.param(
+            "192.168.1.2",
+            "",
+            '{"registry-mirrors": ["http://192.168.1.2:8080"],'
+            ' "insecure-registries": ["192.168.1.2:8080"]}',
+            id="plain HTTP on a LAN",
+        ),
+        pytest.param(
+            "10.0.0.1",
+            "https://mirror.example.com",
+            '{"registry-mirrors": ["https://mirror.example.com"]}',
+            id="a public address",
+        ),
+    ],
+)
+def test_docker_is_told_what_it_needs(host: str, public_url: str, config: str) -> None:
+    registry = parse_registry("https://registry.example", "", "", "library")
+    settings = Settings(registry, OutboundSettings(), public_url)
+    lines = announcement(settings, Certificates(), [(host, 8080)])
+    assert f"Docker: put {config} into" in lines[1]
+    assert announcement(settings, Certificates(), []) == []
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [("127.0.0.1", True), ("::1", True), ("localhost", True), ("10.0.0.1", False), ("a", False)],
+)
+def test_what_docker_takes_for_loopback(host: str, expected: bool) -> None:
+    assert is_loopback(host) is expected
+
+
+def test_every_option_of_the_mirrors_says_what_it_is_for() -> None:
+    assert all(option.help.endswith(".") for option in OPTIONS)
