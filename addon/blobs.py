@@ -7,7 +7,6 @@ import hashlib
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Protocol, TypeVar
 
 from addon.errors import UpstreamFailure, failure
@@ -311,9 +310,7 @@ class BlobSource:
         for _ in range(2):
             known = self._redirects.get(self._key, method)
             if known is None:
-                direct = await self._laned(
-                    self._url, urgency, partial(self._locate, method, fields)
-                )
+                direct = await self._locate(method, fields, urgency)
                 if direct:
                     return direct
                 known = self._redirects.get(self._key, method)
@@ -338,16 +335,17 @@ class BlobSource:
         heard: list[int] = []
         # Twice, because what somebody else was told is not told to us.
         for _ in range(2):
-            ask = partial(self._locate, "GET", self._fields, heard)
-            direct = await self._laned(self._url, urgency, ask)
+            direct = await self._locate("GET", self._fields, urgency, heard)
             if direct:
                 direct.body.close()
             if heard or self._redirects.get(self._key, "GET"):
                 break
         return heard[0] if heard else 307
 
-    async def _laned(self, url: str, urgency: Urgency, ask: Callable[[], Awaitable[A]]) -> A:
-        """An answer, if there is one, whose body holds a place at its host until it ends."""
+    async def _laned(
+        self, url: str, urgency: Urgency, ask: Callable[[], Awaitable[Answer]]
+    ) -> Answer:
+        """An answer whose body holds a place at its host until it ends."""
         if urgency is Urgency.NOW:
             return await ask()
         lane = self._blobs.lanes(authority(url))
@@ -357,13 +355,10 @@ class BlobSource:
         except BaseException:
             lane.leave()
             raise
-        if answer is None:
-            lane.leave()
-            return answer
         return replace(answer, body=Laned(answer.body, lane))
 
     async def _locate(
-        self, method: str, fields: Fields, heard: list[int] | None = None
+        self, method: str, fields: Fields, urgency: Urgency, heard: list[int] | None = None
     ) -> Answer | None:
         """Ask the registry where the blob is, once for all who ask now.
 
@@ -372,8 +367,12 @@ class BlobSource:
         direct: list[Answer] = []
         is_waiting = True
 
+        async def request() -> Answer:
+            return await self._blobs.outbound.request(method, self._url, fields)
+
         async def ask() -> None:
-            answer = await self._blobs.outbound.request(method, self._url, fields)
+            # Who asks holds a place; those that wait for what it says need none.
+            answer = await self._laned(self._url, urgency, request)
             self._hear(answer.status)
             if heard is not None:
                 heard.append(answer.status)

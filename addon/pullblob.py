@@ -203,11 +203,16 @@ class BlobPulls:
         )
 
     def _begin_small(
-        self, reader: Reader, key: tuple[str, str, str], size: int, urgency: Urgency
+        self,
+        reader: Reader,
+        key: tuple[str, str, str],
+        size: int,
+        urgency: Urgency,
+        spread: Spread | None = None,
     ) -> SmallBlob:
         async def open_body() -> tuple[Fields, Body]:
             source = self._source(reader, key, None)
-            opened = await self._upstream.blobs.open(source, None, size, urgency)
+            opened = await self._upstream.blobs.open(source, None, size, urgency, spread)
             host = self._upstream.learnt.now.authority
             if isinstance(opened, Answer):
                 opened.body.close()
@@ -224,11 +229,11 @@ class BlobPulls:
     ) -> Begun | None:
         """Begin a blob that nobody has asked for yet, beside others of its image."""
         key = (reader.audience, name, blob.digest)
+        spread = Spread(self._upstream.blobs.pieces_for(side_by_side), self._window)
         if self._upstream.small_blobs.takes(blob.digest, blob.size):
-            self._begin_small(reader, key, blob.size, Urgency.AHEAD)
+            self._begin_small(reader, key, blob.size, Urgency.AHEAD, spread)
             return None
         source = self._source(reader, key, None)
-        spread = Spread(self._upstream.blobs.pieces_for(side_by_side), self._window)
         opened = await self._upstream.blobs.open(source, None, blob.size, Urgency.AHEAD, spread)
         if isinstance(opened, Answer):
             opened.body.close()
