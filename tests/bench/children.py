@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import signal
 import sys
-from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from typing import Any, TypeVar
 
 from tests.running import PROJECT
 
 # A line of the Hub's log may hold thousands of requests.
 LONGEST_LINE = 64 * 1024 * 1024
+
+T = TypeVar("T")
 
 
 class Child:
@@ -57,3 +60,15 @@ async def running(module: str, *words: str, prefix: Sequence[str] = ()) -> Async
         if process.returncode is None:
             process.terminate()
         await process.wait()
+
+
+def run_to_end(work: Coroutine[object, object, T]) -> T:
+    """Run it; SIGTERM ends it as Ctrl-C does, so that nothing it began is left running."""
+
+    async def run() -> T:
+        task = asyncio.current_task()
+        assert task is not None
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        return await work
+
+    return asyncio.run(run())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import platform
 import sys
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from . import breaks, cost, login, rounds, slow
+from .children import run_to_end
 from .runs import Options
 from .table import Goal, Result, Row, as_json, format_goals, format_rows
 
@@ -42,7 +42,7 @@ def run(words: Sequence[str]) -> int:
     if unknown:
         print(f"there are no rows {unknown[0]!r}; there are {', '.join(GROUPS)}", file=sys.stderr)
         return 2
-    results = asyncio.run(_measure(groups, options))
+    results = run_to_end(_measure(groups, options))
     if arguments.json:
         print(json.dumps({**_machine(), **as_json(results)}, indent=2))
         return 0

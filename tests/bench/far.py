@@ -15,7 +15,7 @@ from typing import Any, Final
 from addon.options import OPTIONS
 
 from . import ways
-from .children import running
+from .children import run_to_end, running
 from .engine import pull
 from .large import token_for
 from .rounds import NOT_IN_MEMORY, SETTLE_SECONDS
@@ -175,4 +175,4 @@ async def _main(question: Mapping[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_main(json.loads(sys.argv[1])))
+    run_to_end(_main(json.loads(sys.argv[1])))

@@ -22,7 +22,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from .children import running
+from .children import run_to_end, running
 from .table import Goal, format_goals
 
 DELAY: Final = "75ms"
@@ -44,7 +44,7 @@ class Line:
     sender: str
     measure: str
     images: tuple[str, ...] = ("one", "eight")
-    names: tuple[str, str] = ("docxy-a", "docxy-b")
+    names: tuple[str, str] = (f"docxy-a{os.getpid()}", f"docxy-b{os.getpid()}")
 
     @property
     def title(self) -> str:
@@ -151,4 +151,4 @@ def goals_of(name: str, line: Line, said: Seconds) -> list[Goal]:
 if __name__ == "__main__":
     if os.geteuid() != 0:
         sys.exit("network namespaces need root")
-    asyncio.run(main(sys.argv[1:]))
+    run_to_end(main(sys.argv[1:]))
