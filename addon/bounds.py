@@ -87,7 +87,7 @@ BOUNDS = (
         16,
         "Pieces of one blob that are fetched side by side over a long line (1: one stream).",
     ),
-    Option("docxy_host_connections", int, 32, "Connections for blobs to one host."),
+    Option("docxy_host_connections", int, 24, "Connections for blobs to one host."),
     Option(
         "docxy_bytes_in_flight",
         int,

@@ -39,7 +39,7 @@ WARMING = (
         "Seconds after the start, and after each request, for which connections to upstreams are"
         " kept open (0: none is opened before it is needed).",
     ),
-    Option("docxy_warm_registry", int, 8, "Connections to the registry that are kept open."),
+    Option("docxy_warm_registry", int, 10, "Connections to the registry that are kept open."),
     Option(
         "docxy_warm_token_service",
         int,
@@ -49,7 +49,7 @@ WARMING = (
     Option(
         "docxy_warm_cdn",
         int,
-        16,
+        24,
         "Connections that are kept open to each host that the registry's redirects lead to.",
     ),
     Option(
@@ -67,9 +67,9 @@ class WarmLimits:
     """How long after a request, in seconds, and how many connections to each kind of host."""
 
     seconds: float = 900.0
-    registry: int = 8
+    registry: int = 10
     token_service: int = 2
-    cdn: int = 16
+    cdn: int = 24
     state_dir: Path | None = None
 
 
