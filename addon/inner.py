@@ -23,7 +23,7 @@ from typing import Any
 
 from mitmproxy.proxy import server
 
-from addon.reply import BrokenTransfer, Reply
+from addon.reply import BrokenTransfer, Reply, is_ready
 
 logger = logging.getLogger(__name__)
 
@@ -147,9 +147,13 @@ class InnerConnection:
         opening = await self._openings.get()
         reply = await opening.reply()
         self._body = body = FramedBody(reply, has_body=has_body(opening.method, reply.status))
+        head = format_head(reply, has_body=body.has_body)
+        if not body.is_complete and not self._closed and is_ready(reply.body):
+            # In one piece, so that it leaves for the client in one packet.
+            head += await body.read()
         if body.is_complete or self._closed:
             self._finish()
-        return format_head(reply, has_body=body.has_body)
+        return head
 
     def _finish(self) -> None:
         if self._body:

@@ -32,6 +32,8 @@ class Body(Protocol):
 class MemoryBody:
     """A body that is in memory, given in slices."""
 
+    is_ready = True
+
     def __init__(self, content: bytes) -> None:
         self.content = content
         self._at = 0
@@ -43,6 +45,11 @@ class MemoryBody:
 
     def close(self) -> None:
         """Nothing is held."""
+
+
+def is_ready(body: Body) -> bool:
+    """Whether a body's next chunk is in memory: reading it neither waits nor fails."""
+    return bool(getattr(body, "is_ready", False))
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,6 +115,10 @@ class SmallBlob:
         with memoryview(self._content) as content:
             return bytes(content[first : min(first + SLICE, self._ready, last + 1)])
 
+    def has(self, first: int) -> bool:
+        """Whether a byte may be given on."""
+        return self.error is None and first < self._ready
+
     @property
     def _ready(self) -> int:
         return self.size if self.is_whole else max(0, len(self._content) - HELD_BACK)
@@ -129,6 +133,11 @@ class SmallBlobBody:
         self._last = last
         self._is_open = True
         blob.readers += 1
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the next slice is here."""
+        return self._at <= self._last and self._blob.has(self._at)
 
     async def read(self) -> bytes:
         """The next slice."""

@@ -30,6 +30,7 @@ from mitmproxy.proxy.layers.http._http1 import Http1Server, TBodyReader
 from mitmproxy.proxy.server import ConnectionHandler
 
 from addon.errors import CONTENT_TYPE, code_for, format_error
+from addon.packets import together
 
 # Bytes of a request's head, and of what a client sends ahead while it is being answered.
 MAX_PENDING = 64 * 1024
@@ -58,7 +59,7 @@ class MirrorHttpLayer(HttpLayer):
         is_http1 = self.context.client.alpn in (None, b"", b"http/1.1", b"http/1.0")
         if isinstance(event, events.Start) and is_http1:
             self.connections[self.context.client] = BoundedHttp1Server(self.context.fork())
-        yield from super()._handle_event(event)
+        yield from together(super()._handle_event(event), self.context.client)
 
 
 class BoundedHttp1Server(Http1Server):

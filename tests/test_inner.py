@@ -14,7 +14,7 @@ from addon.inner import (
     format_head,
     has_body,
 )
-from addon.reply import BrokenTransfer, MemoryBody, Reply, whole
+from addon.reply import SLICE, BrokenTransfer, MemoryBody, Reply, whole
 
 HEAD = b"GET /v2/ HTTP/1.1\r\n\r\n"
 
@@ -124,13 +124,23 @@ async def test_one_connection_answers_request_after_request() -> None:
     connections = InnerConnections()
     inner = await connection_for(connections, "c", opening(whole(200, b"first")))
     inner.write(HEAD)
-    assert b"Content-Length: 5" in await inner.read(65535)
-    assert await inner.read(65535) == b"first"
+    assert (await inner.read(65535)).endswith(b"Content-Length: 5\r\n\r\nfirst")
     connections.arm("c", opening(whole(404, b"second!")))
     inner.write(HEAD)
-    assert (await inner.read(65535)).startswith(b"HTTP/1.1 404 Not Found\r\n")
-    assert await inner.read(65535) == b"second!"
+    answer = await inner.read(65535)
+    assert answer.startswith(b"HTTP/1.1 404 Not Found\r\n")
+    assert answer.endswith(b"\r\n\r\nsecond!")
     assert len(connections) == 1
+
+
+async def test_a_head_comes_with_what_of_its_body_is_in_memory() -> None:
+    content = bytes(SLICE) + b"rest"
+    inner = await connection_for(InnerConnections(), "c", opening(whole(200, content)))
+    inner.write(HEAD)
+    head, _, first = (await inner.read(65535)).partition(b"\r\n\r\n")
+    assert b"Content-Length: 262148" in head
+    assert first == bytes(SLICE)
+    assert await inner.read(65535) == b"rest"
 
 
 async def test_the_rest_of_a_dropped_request_body_answers_nothing() -> None:

@@ -17,7 +17,17 @@ MODULES = {path.stem: path for path in (ROOT / "addon").glob("*.py")}
 UNTESTED = {"__init__", "mirror"}
 
 # Modules with I/O, or mitmproxy's own shape. All others work with neither mitmproxy nor aiohttp.
-WITH_MITMPROXY = {"hooks", "inner", "launch", "mirror", "sockets", "startup", "tls", "wire"}
+WITH_MITMPROXY = {
+    "hooks",
+    "inner",
+    "launch",
+    "mirror",
+    "packets",
+    "sockets",
+    "startup",
+    "tls",
+    "wire",
+}
 # These know an answer of the outbound client, or its settings, and so the client's module.
 WITH_AIOHTTP = {
     "answering",
