@@ -6,6 +6,7 @@ send a GET for a manifest, since that counts as a pull.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
 from dataclasses import dataclass
@@ -78,13 +79,17 @@ class ManifestPulls:
         remembered = self._remembered(pull)
         if remembered is None:
             return await self._get(pull)
-        # While the check is under way, what the remembered manifest names is begun.
-        self._look_ahead(remembered[0], pull)
+        # While the check is under way, what the remembered manifest names is begun; the check goes
+        # first, since the client waits for it.
+        check = asyncio.get_running_loop().create_task(self._check(pull, remembered[0]))
         try:
-            checked = await self._check(pull, remembered[0])
-            found = checked or await self._get(pull)
+            await asyncio.sleep(0)
+            self._look_ahead(remembered[0], pull)
+            found = await check or await self._get(pull)
         except UpstreamFailure as e:
             return self._stale(*remembered, pull, e)
+        finally:
+            check.cancel()
         if isinstance(found, WholeAnswer) and found.status in _NOT_NOW:
             return self._stale(*remembered, pull, self._cause(found.status))
         return found
