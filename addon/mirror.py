@@ -4,6 +4,7 @@ mitmproxy runs this file under a name of its own, so nothing is defined here.
 """
 
 from addon.hooks import Flows
+from addon.idle import IdleAddons
 from addon.sockets import ClientSockets
 from addon.startup import Deferred, Startup
 from addon.tls import Certificates
@@ -11,4 +12,11 @@ from addon.tls import Certificates
 _certificates = Certificates()
 _flows = Flows()
 
-addons = [Startup(_flows, _certificates), _certificates, _flows, ClientSockets(), Deferred()]
+addons = [
+    Startup(_flows, _certificates),
+    _certificates,
+    _flows,
+    ClientSockets(),
+    IdleAddons(),
+    Deferred(),
+]
