@@ -26,9 +26,9 @@ async def shared_hub() -> AsyncIterator[Hub]:
 async def mirror(
     shared_hub: Hub, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Mirror]:
-    """The module's mirror, plain HTTP on loopback."""
+    """The module's mirror, plain HTTP on loopback; each test sees all that it asks upstream."""
     confdir: Path = tmp_path_factory.mktemp("confdir")
-    async with running_mirror(shared_hub, confdir) as mirror:
+    async with running_mirror(shared_hub, confdir, "--set", "docxy_remember=false") as mirror:
         yield mirror
 
 

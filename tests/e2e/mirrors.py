@@ -27,6 +27,7 @@ def mirror_with(
         "docxy_token_service": hub.token_url,
         "docxy_service": hub.service,
         "docxy_redirect_private": "127.0.0.0/8",
+        "docxy_remember": "false",
     }
     if hub.registry_url.startswith("https"):
         usual["ssl_verify_upstream_trusted_ca"] = str(hub.ca_file)

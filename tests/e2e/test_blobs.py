@@ -61,7 +61,7 @@ async def strict(
 async def hasty(shared_hub: Hub, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Mirror]:
     """A mirror that waits one second for an upstream's byte."""
     confdir = tmp_path_factory.mktemp("confdir")
-    async with mirror_with(shared_hub, confdir, {"docxy_answer_timeout": "1"}) as mirror:
+    async with mirror_with(shared_hub, confdir, {"docxy_stall_timeout": "1"}) as mirror:
         yield mirror
 
 

@@ -40,7 +40,7 @@ async def mirror(
 ) -> AsyncIterator[Mirror]:
     """A mirror with short time-outs, whose log must hold no traceback at the end."""
     confdir = tmp_path_factory.mktemp("confdir")
-    options = {"docxy_connect_timeout": "1", "docxy_answer_timeout": "1"}
+    options = {"docxy_connect_timeout": "1", "docxy_stall_timeout": "1"}
     async with mirror_with(shared_hub, confdir, options) as mirror:
         yield mirror
         assert (await ask(mirror, "/health")).status == 200
