@@ -14,7 +14,7 @@ from addon.headers import Fields
 from addon.inflight import Budget, Lanes, Urgency
 from addon.outbound import Answer, Outbound, discard
 from addon.ranges import Sent, Wanted, parse_sent
-from addon.redirects import REDIRECTS, Redirects, follow, resolve_target
+from addon.redirects import MAX_REDIRECTS, REDIRECTS, Redirects, follow, resolve_target
 from addon.registry import Registry, authority, same_origin
 from addon.reply import Body, BrokenTransfer
 from addon.singleflight import SingleFlight
@@ -397,7 +397,10 @@ class BlobSource:
 
     async def _follow(self, method: str, url: str, fields: Fields, urgency: Urgency) -> Answer:
         async def ask() -> Answer:
-            followed = await follow(self._blobs.outbound, self._registry, method, url, fields)
+            outbound, registry = self._blobs.outbound, self._registry
+            # An address that the registry has named is a redirect that was followed already.
+            at_most = MAX_REDIRECTS if url == self._url else MAX_REDIRECTS - 1
+            followed = await follow(outbound, registry, method, url, fields, at_most=at_most)
             if url == self._url:
                 is_registrys = same_origin(followed.url, url)
                 # Who is sent on has been let in.

@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from addon.answers import reply_of, with_field
 from addon.asked import Asked
+from addon.blobs import blob_body
 from addon.errors import UpstreamFailure, failure
 from addon.headers import Fields, to_client, to_registry
 from addon.lookahead import Ahead
@@ -219,7 +220,10 @@ class ManifestPulls:
         registry = self._upstream.learnt.now
         base = registry.url_for(pull.route)
         if isinstance(answer, Answer):
-            return reply_of(answer, base, registry, pull.asked.realm)
+            reply = reply_of(answer, base, registry, pull.asked.realm)
+            digest = answer.get("Docker-Content-Digest")
+            # Without framing, nothing but the digest tells its end from a break.
+            return replace(reply, body=blob_body(answer, digest)) if digest else reply
         fields = to_client(
             answer.fields, base=base, realm=pull.asked.realm, service=registry.service
         )

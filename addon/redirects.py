@@ -41,14 +41,20 @@ class Followed:
 
 
 async def follow(
-    outbound: Outbound, registry: Registry, method: str, url: str, fields: Fields
+    outbound: Outbound,
+    registry: Registry,
+    method: str,
+    url: str,
+    fields: Fields,
+    *,
+    at_most: int = MAX_REDIRECTS,
 ) -> Followed:
-    """Ask an address and follow its redirects to the answer that is none.
+    """Ask an address and follow so many of its redirects to the answer that is none.
 
     Raises:
         UpstreamFailure: an upstream failed, or a redirect leads where none may.
     """
-    for _ in range(MAX_REDIRECTS + 1):
+    for _ in range(at_most + 1):
         is_registry = same_origin(url, registry.url)
         if not is_registry:
             # For good: who is redirected back to the registry has been elsewhere.

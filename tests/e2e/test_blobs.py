@@ -22,6 +22,7 @@ from tests.hub import (
     NoRange,
     Redirect,
     Stall,
+    Status,
 )
 from tests.hub.images import Blob
 from tests.running import Mirror
@@ -142,10 +143,10 @@ class TestWhole:
         assert answer.error == (404, "BLOB_UNKNOWN")
         assert not hub.requests.of("cdn")
 
-    async def test_expired_redirect_passes_as_the_cdns_refusal(
+    async def test_redirects_that_are_all_expired_pass_as_the_cdns_refusal(
         self, hub: Hub, mirror: Mirror, layer: Blob
     ) -> None:
-        hub.registry.faults.add(ExpiredRedirect(), times=1)
+        hub.registry.faults.add(ExpiredRedirect())
         answer = await get(mirror, layer)
         assert answer.status == 403
         assert b"expired" in answer.body
@@ -378,13 +379,19 @@ class TestLeaving:
             await connection.reader.readexactly(100 * MIB)
 
 
+def break_for_good(hub: Hub, how: Delivery) -> None:
+    """The first transfer breaks off, and none can go on where it did."""
+    hub.cdn.faults.add(how, times=1)
+    hub.cdn.faults.add(Status(404), skip=1)
+
+
 class TestBroken:
     @pytest.mark.parametrize("end", ["fin", "rst"])
     @pytest.mark.parametrize("framing", ["length", "chunked", "close"])
     async def test_upstream_that_breaks_off_is_never_a_clean_end(
         self, hub: Hub, mirror: Mirror, layer: Blob, framing: str, end: str
     ) -> None:
-        hub.cdn.faults.add(Delivery(framing, 200_000, end))  # type: ignore[arg-type]
+        break_for_good(hub, Delivery(framing, 200_000, end))  # type: ignore[arg-type]
         answer = await get(mirror, layer)
         assert (answer.status, answer.ended) == (200, "broken")
         assert len(answer.body) < layer.size
@@ -394,7 +401,7 @@ class TestBroken:
     async def test_range_that_breaks_off_is_never_a_clean_end(
         self, hub: Hub, mirror: Mirror, layer: Blob, framing: str
     ) -> None:
-        hub.cdn.faults.add(Delivery(framing, 1000))  # type: ignore[arg-type]
+        break_for_good(hub, Delivery(framing, 1000))  # type: ignore[arg-type]
         answer = await get(mirror, layer, Range="bytes=100000-399999")
         assert (answer.status, answer.ended) == (206, "broken")
         assert len(answer.body) < 300_000
@@ -415,7 +422,7 @@ class TestBroken:
     @pytest.mark.parametrize("framing", ["length", "chunked", "close"])
     async def test_curl_says_so(self, hub: Hub, mirror: Mirror, layer: Blob, framing: str) -> None:
         token = await bearer(mirror, "layers")
-        hub.cdn.faults.add(Delivery(framing, 200_000))  # type: ignore[arg-type]
+        break_for_good(hub, Delivery(framing, 200_000))  # type: ignore[arg-type]
         url = mirror.url + target_of(layer)
         header = f"Authorization: {token['Authorization']}"
         process = await asyncio.create_subprocess_exec(
@@ -428,7 +435,7 @@ class TestBroken:
         self, hub: Hub, mirror: Mirror, layer: Blob
     ) -> None:
         token = await bearer(mirror, "layers")
-        hub.cdn.faults.add(Delivery("length", 200_000))
+        break_for_good(hub, Delivery("length", 200_000))
         async with connect(mirror) as connection:
             authorization = f"Authorization: {token['Authorization']}"
             request = f"GET {target_of(layer)} HTTP/1.0\r\n{authorization}\r\n\r\n"
@@ -439,22 +446,23 @@ class TestBroken:
     async def test_stalled_body_ends_with_the_time_out(
         self, hub: Hub, hasty: Mirror, layer: Blob
     ) -> None:
-        hub.cdn.faults.add(Delivery("length", 200_000, "stall"))
+        break_for_good(hub, Delivery("length", 200_000, "stall"))
         started = time.monotonic()
         answer = await get(hasty, layer)
         assert (answer.status, answer.ended) == (200, "broken")
-        assert 0.9 < time.monotonic() - started < 3
+        assert 0.9 < time.monotonic() - started < 8
 
     async def test_next_request_is_served_on_a_new_connection(
         self, hub: Hub, mirror: Mirror, layer: Blob
     ) -> None:
         token = await bearer(mirror, "layers")
-        hub.cdn.faults.add(Delivery("length", 200_000), times=1)
+        break_for_good(hub, Delivery("length", 200_000))
         headers: Headers = token
         async with connect(mirror) as connection:
             answer = await connection.ask(target_of(layer), headers=headers)
             assert answer.ended == "broken"
             assert await connection.is_closed()
         got = len(answer.body)
+        hub.cdn.faults.clear()
         answer = await ask(mirror, target_of(layer), headers={**token, "Range": f"bytes={got}-"})
         assert (answer.status, answer.body) == (206, content(layer)[got:])
