@@ -23,6 +23,7 @@ from typing import Any
 
 from mitmproxy.proxy import server
 
+from addon.packets import MAX_TOGETHER
 from addon.reply import BrokenTransfer, Reply, is_ready
 
 logger = logging.getLogger(__name__)
@@ -148,7 +149,8 @@ class InnerConnection:
         reply = await opening.reply()
         self._body = body = FramedBody(reply, has_body=has_body(opening.method, reply.status))
         head = format_head(reply, has_body=body.has_body)
-        if not body.is_complete and not self._closed and is_ready(reply.body):
+        is_small = reply.length is not None and reply.length <= MAX_TOGETHER
+        if is_small and not body.is_complete and not self._closed and is_ready(reply.body):
             # In one piece, so that it leaves for the client in one packet.
             head += await body.read()
         if body.is_complete or self._closed:

@@ -42,15 +42,16 @@ MAX_DISCARDED = 64 * 1024
 DISCARD_SECONDS = 1.0
 # Connections in all; more requests wait for one.
 MAX_CONNECTIONS = 512
+# Bytes of one field of an answer; presigned addresses can be long.
+MAX_FIELD = 64 * 1024
 # Seconds that an idle connection is kept; Hub's own limit is near.
 KEEP_ALIVE = 60.0
 
 
 # Hosts whose distance is remembered.
 MAX_HOSTS = 256
-# A connection that was set up faster than this, TLS included, leads to a host that is near: two
-# round trips and some CPU.
-NEAR_SECONDS = 0.025
+# A host whose fastest head came sooner than this is near: a round trip and some work.
+NEAR_SECONDS = 0.012
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +105,8 @@ class Outbound:
 
     def __init__(self, settings: OutboundSettings) -> None:
         self._settings = settings
-        # The fastest connection to each host: what came on top of it was chance.
-        self._setup_seconds: LRUCache[str, float] = LRUCache(MAX_HOSTS)
+        # The fastest answer of each host: what came on top of it was chance, or work.
+        self._round_trips: LRUCache[str, float] = LRUCache(MAX_HOSTS)
         self._opened: LRUCache[str, int] = LRUCache(MAX_HOSTS)
         self._answers: LRUCache[str, WeakSet[aiohttp.ClientResponse]] = LRUCache(MAX_HOSTS)
         self.destinations = Destinations()
@@ -192,7 +193,7 @@ class Outbound:
 
     def is_far(self, host: str) -> bool | None:
         """Whether several connections to a host carry more than one; None: not known yet."""
-        took = self._setup_seconds.get(host)
+        took = self._round_trips.get(host)
         return None if took is None else took > NEAR_SECONDS
 
     async def close(self) -> None:
@@ -201,19 +202,23 @@ class Outbound:
         await self._redirected.close()
 
     def _setup_trace(self) -> aiohttp.TraceConfig:
-        """Note how long connections take, which tells a long line from a short one."""
+        """Count connections, and note how long a head takes: a long line from a short one."""
         trace = aiohttp.TraceConfig()
 
-        async def begin(_session: object, context: Any, _params: object) -> None:
-            context.began = time.monotonic()
-
-        async def end(_session: object, context: Any, _params: object) -> None:
-            host, took = context.trace_request_ctx, time.monotonic() - context.began
-            self._setup_seconds[host] = min(took, self._setup_seconds.get(host, took))
+        async def opened(_session: object, context: Any, _params: object) -> None:
+            host = context.trace_request_ctx
             self._opened[host] = self._opened.get(host, 0) + 1
 
-        trace.on_connection_create_start.append(begin)
-        trace.on_connection_create_end.append(end)
+        async def sent(_session: object, context: Any, _params: object) -> None:
+            context.sent = time.monotonic()
+
+        async def answered(_session: object, context: Any, _params: object) -> None:
+            host, took = context.trace_request_ctx, time.monotonic() - context.sent
+            self._round_trips[host] = min(took, self._round_trips.get(host, took))
+
+        trace.on_connection_create_end.append(opened)
+        trace.on_request_headers_sent.append(sent)
+        trace.on_request_end.append(answered)
         return trace
 
     def _public_socket(self, info: Any) -> socket.socket:
@@ -302,9 +307,13 @@ def _session(
         cookie_jar=aiohttp.DummyCookieJar(),
         trust_env=False,
         auto_decompress=False,
+        max_line_size=MAX_FIELD,
+        max_field_size=MAX_FIELD,
         skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
         timeout=aiohttp.ClientTimeout(
             total=None,
+            # All that comes before the request: a place in the pool, DNS, a proxy's CONNECT.
+            connect=settings.connect_timeout,
             sock_connect=settings.connect_timeout,
             sock_read=settings.stall_timeout,
         ),

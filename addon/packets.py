@@ -13,6 +13,9 @@ from typing import Any
 from mitmproxy.connection import Connection
 from mitmproxy.proxy import commands, layer
 
+# Bytes that are joined: more fills packets anyway, and joining costs a copy of each byte.
+MAX_TOGETHER = 16 * 1024
+
 
 def together(
     generator: layer.CommandGenerator[None], client: Connection
@@ -26,9 +29,13 @@ def together(
         except StopIteration:
             break
         if isinstance(command, commands.SendData) and command.connection is client:
-            data = held.data + command.data if held else command.data
-            held = commands.SendData(client, data)
             answer = None
+            if held and len(held.data) + len(command.data) <= MAX_TOGETHER:
+                held = commands.SendData(client, held.data + command.data)
+                continue
+            if held:
+                yield held
+            held = command
             continue
         # A line for the log may come before what was sent; everything else keeps its place.
         if held and not isinstance(command, commands.Log):

@@ -30,6 +30,8 @@ logger = logging.getLogger(__name__)
 # pool itself, keep them. A host that had closed them all by then is asked sooner.
 INTERVAL = 45.0
 SHORTEST_INTERVAL = 8.0
+# What a first answer takes of a near host: TCP, TLS, the request, and the work of all three.
+SETUP_ROUND_TRIPS = 8
 
 WARMING = (
     Option(
@@ -197,7 +199,7 @@ class Warming:
         async with asyncio.TaskGroup() as group:
             first = group.create_task(self._touch(place))
             if self._outbound.is_far(place.host) is None:
-                await asyncio.wait({first}, timeout=NEAR_SECONDS)
+                await asyncio.wait({first}, timeout=SETUP_ROUND_TRIPS * NEAR_SECONDS)
                 if first.done() and not self._outbound.is_far(place.host):
                     return 1
             # If that one is done already, its connection is idle and carries one of the others.

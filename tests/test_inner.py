@@ -14,7 +14,8 @@ from addon.inner import (
     format_head,
     has_body,
 )
-from addon.reply import SLICE, BrokenTransfer, MemoryBody, Reply, whole
+from addon.packets import MAX_TOGETHER
+from addon.reply import BrokenTransfer, MemoryBody, Reply, whole
 
 HEAD = b"GET /v2/ HTTP/1.1\r\n\r\n"
 
@@ -133,14 +134,21 @@ async def test_one_connection_answers_request_after_request() -> None:
     assert len(connections) == 1
 
 
-async def test_a_head_comes_with_what_of_its_body_is_in_memory() -> None:
-    content = bytes(SLICE) + b"rest"
+async def test_a_head_comes_with_a_small_body_that_is_in_memory() -> None:
+    content = bytes(MAX_TOGETHER)
     inner = await connection_for(InnerConnections(), "c", opening(whole(200, content)))
     inner.write(HEAD)
-    head, _, first = (await inner.read(65535)).partition(b"\r\n\r\n")
-    assert b"Content-Length: 262148" in head
-    assert first == bytes(SLICE)
-    assert await inner.read(65535) == b"rest"
+    head, _, body = (await inner.read(65535)).partition(b"\r\n\r\n")
+    assert b"Content-Length: 16384" in head
+    assert body == content
+
+
+async def test_a_head_goes_before_a_large_body() -> None:
+    content = bytes(MAX_TOGETHER + 1)
+    inner = await connection_for(InnerConnections(), "c", opening(whole(200, content)))
+    inner.write(HEAD)
+    assert (await inner.read(65535)).endswith(b"Content-Length: 16385\r\n\r\n")
+    assert await inner.read(65535) == content
 
 
 async def test_the_rest_of_a_dropped_request_body_answers_nothing() -> None:
