@@ -36,7 +36,7 @@ def test_a_number_below_what_makes_sense_is_refused_by_name(option: Any) -> None
 
 @pytest.mark.parametrize("login", ["", "None", "all", "client "])
 def test_a_login_is_one_of_its_words(login: str) -> None:
-    with pytest.raises(ValueError, match="^docxy_login: "):
+    with pytest.raises(ValueError, match=r"^docxy_login: "):
         parse_bounds({**DEFAULTS, "docxy_login": login})
 
 

@@ -124,7 +124,7 @@ class TestSmallOnes:
         def itself(request: Request) -> Answer:
             return answer(200, content=SMALL) if "/blobs/" in request.path else given(request)
 
-        site.hub._registry = itself  # type: ignore[method-assign]
+        site.hub._registry = itself  # type: ignore[method-assign, assignment]
         for _ in range(2):
             assert await read(await site.blob(SMALL, token)) == SMALL
         assert registry(site) == 1

@@ -126,7 +126,7 @@ class TestWithoutALogin:
         def answered(_request: Request) -> Answer:
             return given
 
-        mirror.hub._answer = answered  # type: ignore[method-assign]
+        mirror.hub._answer = answered  # type: ignore[method-assign, assignment]
         with pytest.raises(UpstreamFailure, match=r"auth\.docker\.io") as raised:
             await anonymous(mirror.upstream, NAME)
         assert raised.value.status == status

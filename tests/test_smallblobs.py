@@ -125,9 +125,14 @@ class TestOneBlob:
         body = whole(blob)
         got = b""
         line.send(*chunks)
-        with pytest.raises(BrokenTransfer):
+
+        async def read_on() -> None:
+            nonlocal got
             while True:
                 got += await body.read()
+
+        with pytest.raises(BrokenTransfer):
+            await read_on()
         assert len(got) < SIZE
         await settle()
         assert blobs.get(key()) is None

@@ -13,6 +13,7 @@ from mitmproxy.addonmanager import Loader
 from mitmproxy.test import taddons
 
 from addon import defaults
+from addon.bounds import BOUNDS, parse_bounds
 from addon.hooks import Flows
 from addon.options import OPTIONS, Settings
 from addon.outbound import OutboundSettings
@@ -157,7 +158,8 @@ def test_what_breaks_pulls_is_refused_by_name(name: str) -> None:
 )
 def test_docker_is_told_what_it_needs(host: str, public_url: str, config: str) -> None:
     registry = parse_registry("https://registry.example", "", "", "library")
-    settings = Settings(registry, OutboundSettings(), public_url)
+    bounds = parse_bounds({option.name: option.default for option in BOUNDS})
+    settings = Settings(registry, OutboundSettings(), bounds, public_url)
     lines = announcement(settings, Certificates(), [(host, 8080)])
     assert f"Docker: put {config} into" in lines[1]
     assert announcement(settings, Certificates(), []) == []

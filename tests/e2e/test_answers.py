@@ -345,7 +345,8 @@ class TestFieldsUpstream:
         headers = {**passed, **dropped}
         answer = await ask(mirror, "/v2/alpine/manifests/latest", headers=headers)
         assert answer.body == image.manifest.raw
-        assert arrived(hub) == CIMultiDict({**passed, "Accept-Encoding": "identity"})
+        expected = {**passed, "Accept-Encoding": "identity"}
+        assert sorted(arrived(hub).items()) == sorted(expected.items())
         assert hub.requests[-1].asked.headers["Host"] == hub.registry_url.removeprefix("https://")
 
     async def test_mirror_adds_nothing_of_its_own(
@@ -354,7 +355,8 @@ class TestFieldsUpstream:
         token = await bearer(mirror, "alpine")
         assert arrived(hub) == CIMultiDict({"Accept-Encoding": "identity"})
         await ask(mirror, "/v2/alpine/manifests/latest", headers=token)
-        assert arrived(hub) == CIMultiDict({**token, "Accept-Encoding": "identity"})
+        expected = {**token, "Accept-Encoding": "identity"}
+        assert sorted(arrived(hub).items()) == sorted(expected.items())
 
     @pytest.mark.parametrize("encodings", ["gzip", "zstd;q=1.0, gzip;q=0.8", "*"])
     async def test_bytes_come_uncompressed_whatever_the_client_takes(

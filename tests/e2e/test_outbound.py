@@ -296,7 +296,8 @@ class TestProxies:
     ) -> None:
         hub.registry.drop_connections()
         proxy.refusal = refusal
-        answer = await ask(proxied, "/v2/alpine/tags/list")
+        shown = {"Authorization": "Bearer x"}
+        answer = await ask(proxied, "/v2/alpine/tags/list", headers=shown)
         assert answer.error == (502, "UNAVAILABLE")
         assert cause in answer.message
         assert not hub.requests
@@ -352,8 +353,9 @@ class TestCertificates:
     ) -> None:
         options = {"ssl_verify_upstream_trusted_ca": None}
         async with mirror_with(hub, tmp_path, options) as mirror:
+            shown = {"Authorization": "Bearer x"}
             for target in ("/v2/alpine/tags/list", f"/auth/token?service={SERVICE}"):
-                answer = await ask(mirror, target)
+                answer = await ask(mirror, target, headers=shown)
                 assert answer.error == (502, "UNAVAILABLE")
                 assert "TLS certificate is not valid" in answer.message
         assert not hub.requests
