@@ -17,7 +17,8 @@ from mitmproxy.tools.dump import DumpMaster
 
 # Addons by name, and the options that give each something to do when they are not at their
 # defaults. Some without options have nothing to do in a mirror whatever is set: they are for DNS,
-# for what the mirror never gives on (h2c, Alt-Svc), or hold commands, which work all the same.
+# for what the mirror never gives on (Alt-Svc), or hold commands, which work all the same. DisableH2C
+# stays: it ends an HTTP/2 connection that a client begins without asking.
 NOTHING_TO_DO: Final[Mapping[str, tuple[str, ...]]] = {
     "anticache": ("anticache",),
     "anticomp": ("anticomp",),
@@ -27,7 +28,6 @@ NOTHING_TO_DO: Final[Mapping[str, tuple[str, ...]]] = {
     "commandhistory": ("command_history",),
     "comment": (),
     "cut": (),
-    "disableh2c": (),
     "dnsresolver": ("dns_use_hosts_file", "dns_name_servers"),
     "dumper": ("flow_detail", "dumper_filter", "dumper_default_contentview"),
     "export": ("export_preserve_original_ip",),

@@ -80,7 +80,15 @@ async def test_what_stays_has_something_to_do() -> None:
     assert len(idle) == len(NOTHING_TO_DO)
     assert set(master.addons.lookup) == {
         *("clientplayback", "serverplayback"),  # commands give them work
-        *("core", "errorcheck", "idleaddons", "nextlayer", "proxyserver", "scriptloader"),
+        *(
+            "core",
+            "disableh2c",
+            "errorcheck",
+            "idleaddons",
+            "nextlayer",
+            "proxyserver",
+            "scriptloader",
+        ),
         "tlsconfig",
     }
 
