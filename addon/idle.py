@@ -17,8 +17,8 @@ from mitmproxy.tools.dump import DumpMaster
 
 # Addons by name, and the options that give each something to do when they are not at their
 # defaults. Some without options have nothing to do in a mirror whatever is set: they are for DNS,
-# for what the mirror never gives on (Alt-Svc), or hold commands, which work all the same. DisableH2C
-# stays: it ends an HTTP/2 connection that a client begins without asking.
+# for what the mirror never gives on (Alt-Svc), or hold commands, which work all the same.
+# DisableH2C stays: it ends an HTTP/2 connection that a client begins without asking.
 NOTHING_TO_DO: Final[Mapping[str, tuple[str, ...]]] = {
     "anticache": ("anticache",),
     "anticomp": ("anticomp",),

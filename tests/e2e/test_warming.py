@@ -18,7 +18,8 @@ from tests.running import Mirror
 # How far a host is must not hang on how busy the tests' machine is.
 FAR, NEAR = 0.0, 10.0
 SCRIPT = "from addon import outbound, warming\noutbound.NEAR_SECONDS = warming.NEAR_SECONDS = "
-KEPT = [10, 2, 24]
+DEFAULTS = WarmLimits()
+KEPT = [DEFAULTS.registry, DEFAULTS.token_service, DEFAULTS.cdn]
 
 
 @pytest.fixture
