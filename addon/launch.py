@@ -380,10 +380,12 @@ def prepare(arguments: Sequence[str], environ: Mapping[str, str]) -> list[str]:
 
 def main() -> int:
     """Start mitmdump in this process; its own exit codes pass on as ``SystemExit``."""
-    # Until mitmproxy's loop takes both signals over, they would be a traceback or a code that a
-    # service manager counts as a failure.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: sys.exit(0))
+    # Until mitmproxy's loop takes them over, they would be a traceback, a code that a service
+    # manager counts as a failure, or an end that leaves the private key behind.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        # nohup ignores the last, so that the mirror outlives its terminal.
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, lambda *_: sys.exit(0))
     try:
         arguments = prepare(sys.argv[1:], os.environ)
     except ValueError as e:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import hashlib
 import os
+import re
 import shutil
+import stat
 import tempfile
 from pathlib import Path
 
 _PREFIX = "docxy-tls-"
+_NAME = re.compile(rf"{_PREFIX}([1-9][0-9]{{0,8}})-\w+")
 
 
 def is_private_file(path: Path) -> bool:
@@ -24,7 +28,7 @@ class PrivateFile:
     only at the next handshake, and keeps what it made of it by that path: under one name a new leaf
     could meet an old chain, and there would be nothing to go back to if mitmproxy refused the new
     one. Everything is removed by `close`, or when the interpreter ends without it (a start that
-    fails, an exception).
+    fails, an exception). What a process left that was killed, the next one removes.
     """
 
     def __init__(self) -> None:
@@ -67,7 +71,37 @@ class PrivateFile:
     def _make_folder(self) -> Path:
         # Systems clean /tmp of what is days old, and a renewal comes after months.
         if self._folder is None or not self._folder.is_dir():
-            self._folder = Path(tempfile.mkdtemp(prefix=_PREFIX))  # mkdtemp makes it 0700
+            remove_stale(Path(tempfile.gettempdir()))
+            prefix = f"{_PREFIX}{os.getpid()}-"
+            self._folder = Path(tempfile.mkdtemp(prefix=prefix))  # mkdtemp makes it 0700
             atexit.unregister(self.close)
             atexit.register(self.close)
         return self._folder
+
+
+def remove_stale(place: Path) -> None:
+    """Remove this user's folders of processes that are gone; what cannot be removed stays."""
+    with contextlib.suppress(OSError):
+        for folder in place.iterdir():
+            match = _NAME.fullmatch(folder.name)
+            if match and _is_own_folder(folder) and _is_gone(int(match[1])):
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_own_folder(path: Path) -> bool:
+    """Whether a path is a folder of this user itself, no link to one."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return False
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
+
+
+def _is_gone(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)  # no signal is sent: it only looks
+    except ProcessLookupError:
+        return True
+    except OSError:
+        pass  # another user's
+    return False

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import logging
+import signal
 import socket
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -82,6 +85,7 @@ class Startup:
     async def running(self) -> None:
         """Say where the mirror is, or end the start because of an option that nobody has."""
         self._is_running = True
+        end_with_terminal()
         if self._warming:
             self._warming.start()
         for name in ctx.options.deferred:
@@ -101,6 +105,8 @@ class Startup:
             fetcher.close()
         for outbound in self._outbounds.values():
             await outbound.close()
+        # Last, or a second one would leave the private key behind.
+        asyncio.get_running_loop().remove_signal_handler(signal.SIGHUP)
 
     def _apply(self, settings: Settings) -> None:
         outbound = self._outbounds.get(settings.outbound)
@@ -121,6 +127,15 @@ class Startup:
         upstream.used = self._warming.used
         if self._is_running:
             self._warming.start()
+
+
+def end_with_terminal() -> None:
+    """End the mirror in good order when its terminal is closed, unless nohup keeps it."""
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+        return
+    # A loop that is not the main thread's has no signals.
+    with contextlib.suppress(RuntimeError, ValueError):
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, ctx.master.shutdown)
 
 
 class Deferred:

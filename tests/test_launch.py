@@ -479,12 +479,32 @@ def test_codes_of_mitmdump_pass_on(environ: dict[str, str]) -> None:
     assert "--no-such-option" in stderr
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_while_it_starts_ends_it_cleanly(number: signal.Signals) -> None:
+def start_with_signal(number: signal.Signals, prepared: str = "None") -> tuple[int, str]:
+    """A start that sends itself a signal; then what it prepared ends it."""
     code = (
         "import os, sys; from addon import launch;"
-        f"launch.prepare = lambda *_: os.kill(os.getpid(), {number.value});"
+        f"launch.prepare = lambda *_: (os.kill(os.getpid(), {number.value}), {prepared})[1];"
         "sys.exit(launch.main())"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (0, "")
+    return done.returncode, done.stderr
+
+
+@pytest.fixture
+def hangup() -> Iterator[None]:
+    """What a child finds where nobody ignores SIGHUP, as whoever runs these tests may do."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("hangup")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_while_it_starts_ends_it_cleanly(number: signal.Signals) -> None:
+    assert start_with_signal(number) == (0, "")
+
+
+@pytest.mark.usefixtures("hangup")
+def test_a_terminal_that_is_closed_does_not_end_what_nohup_started() -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    assert start_with_signal(signal.SIGHUP, "sys.exit(7)") == (7, "")

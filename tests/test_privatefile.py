@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from addon.privatefile import PrivateFile, is_private_file
+from addon.privatefile import PrivateFile, is_private_file, remove_stale
 
 
 @pytest.fixture
@@ -116,3 +116,73 @@ def test_a_private_file_is_told_by_its_path(file: PrivateFile, tmp_path: Path) -
     file.close()
     assert is_private_file(path)
     assert not is_private_file(tmp_path / "own.pem")
+
+
+# What a process left that was killed.
+
+
+@pytest.fixture(scope="module")
+def gone() -> int:
+    """The id of a process that has ended."""
+    ended = subprocess.Popen([sys.executable, "-S", "-c", ""])
+    ended.wait()
+    return ended.pid
+
+
+def leave(temporary: Path, name: str) -> Path:
+    folder = temporary / name
+    folder.mkdir()
+    (folder / "key.pem").write_text("secret")
+    return folder
+
+
+def test_the_folder_of_a_process_that_is_gone_is_removed(
+    file: PrivateFile, temporary: Path, gone: int
+) -> None:
+    leave(temporary, f"docxy-tls-{gone}-abc_1234")
+    path = file.write(b"one")
+    assert list(temporary.iterdir()) == [path.parent]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(f"docxy-tls-{os.getpid()}-abc_1234", id="of a process that runs"),
+        pytest.param("docxy-tls-1-abc_1234", id="of another user's, or of the first"),
+        pytest.param("docxy-tls-abcd1234", id="without a process"),
+        pytest.param("docxy-tls-99999999999999999999-abcd", id="of what is no process"),
+        pytest.param("docxy-tls-0-abcd", id="of a group"),
+        pytest.param("docxy-demo-GONE-abcd", id="of something else"),
+    ],
+)
+def test_any_other_folder_is_left_alone(
+    file: PrivateFile, temporary: Path, gone: int, name: str
+) -> None:
+    folder = leave(temporary, name.replace("GONE", str(gone)))
+    file.write(b"one")
+    assert list(folder.iterdir())
+
+
+def test_no_link_is_followed(temporary: Path, gone: int) -> None:
+    precious = leave(temporary, "precious")
+    link = temporary / f"docxy-tls-{gone}-link"
+    link.symlink_to(precious)
+    inside = leave(temporary, f"docxy-tls-{gone}-inside")
+    (inside / "link").symlink_to(precious)
+    remove_stale(temporary)
+    assert list(precious.iterdir())
+    assert link.is_symlink()
+    assert not inside.exists()
+
+
+def test_another_users_folder_is_left_alone(
+    temporary: Path, gone: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = leave(temporary, f"docxy-tls-{gone}-abcd")
+    monkeypatch.setattr(os, "getuid", lambda: folder.stat().st_uid + 1)
+    remove_stale(temporary)
+    assert list(folder.iterdir())
+
+
+def test_a_place_that_cannot_be_read_is_no_fault(tmp_path: Path) -> None:
+    remove_stale(tmp_path / "gone")

@@ -7,6 +7,8 @@ import contextlib
 import json
 import os
 import re
+import signal
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -174,7 +176,16 @@ async def test_what_the_user_says_wins_even_where_it_is_mitmproxys_default(
         assert "upstream_cert=false" in line
 
 
-async def test_a_mirror_that_is_ended_leaves_no_file_behind(hub: Hub, tmp_path: Path) -> None:
+def with_hangup(how: str) -> list[str]:
+    """Words before a command that make it ignore SIGHUP (as nohup does) or not."""
+    code = f"import os, signal, sys; signal.signal(signal.SIGHUP, signal.{how})"
+    return [sys.executable, "-c", f"{code}; os.execvp(sys.argv[1], sys.argv[1:])"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+async def test_a_mirror_that_is_ended_leaves_no_file_behind(
+    hub: Hub, tmp_path: Path, number: signal.Signals
+) -> None:
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     pair = hub.issue_certificate(tmp_path, "127.0.0.1")
@@ -184,16 +195,28 @@ async def test_a_mirror_that_is_ended_leaves_no_file_behind(hub: Hub, tmp_path: 
         certificate=pair,
         ca_file=hub.ca_file,
         environ={"TMPDIR": str(temporary)},
+        prefix=with_hangup("SIG_DFL"),
     ) as mirror:
+        await mirror.log_line("daemon.json")
         assert (await ask(mirror, "/v2/")).status == 401
         assert list(temporary.iterdir())
         async with connect(mirror) as idle, connect(mirror) as asking:
             assert (await idle.ask("/v2/")).status == 401
             await asking.send(b"GET /v2/")
-            assert await mirror.stop() == 0
+            mirror.process.send_signal(number)
+            async with asyncio.timeout(10):
+                assert await mirror.process.wait() == 0
             assert await idle.is_closed()
         assert list(temporary.iterdir()) == []
         assert "Traceback" not in mirror.text
+
+
+async def test_a_mirror_under_nohup_outlives_its_terminal(hub: Hub, tmp_path: Path) -> None:
+    async with running_mirror(hub, tmp_path, prefix=with_hangup("SIG_IGN")) as mirror:
+        await mirror.log_line("daemon.json")
+        mirror.process.send_signal(signal.SIGHUP)
+        assert (await ask(mirror, "/health")).status == 200
+        assert await mirror.stop() == 0
 
 
 # Options while it runs, and other addons.
