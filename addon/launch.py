@@ -11,6 +11,7 @@ import argparse
 import contextlib
 import errno
 import os
+import resource
 import signal
 import socket
 import sys
@@ -378,6 +379,17 @@ def prepare(arguments: Sequence[str], environ: Mapping[str, str]) -> list[str]:
     return [*plan.arguments, *arguments]
 
 
+def raise_open_files() -> None:
+    """Let this process hold as many connections as the system allows it.
+
+    The soft limit, often 1024, is for programs that know no larger number (systemd, "File
+    Descriptor Limits"); a pull of many layers takes some ten connections.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def main() -> int:
     """Start mitmdump in this process; its own exit codes pass on as ``SystemExit``."""
     # Until mitmproxy's loop takes them over, they would be a traceback, a code that a service
@@ -386,6 +398,7 @@ def main() -> int:
         # nohup ignores the last, so that the mirror outlives its terminal.
         if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, lambda *_: sys.exit(0))
+    raise_open_files()
     try:
         arguments = prepare(sys.argv[1:], os.environ)
     except ValueError as e:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import signal
 import socket
 import stat
@@ -508,3 +509,31 @@ def test_a_signal_while_it_starts_ends_it_cleanly(number: signal.Signals) -> Non
 def test_a_terminal_that_is_closed_does_not_end_what_nohup_started() -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     assert start_with_signal(signal.SIGHUP, "sys.exit(7)") == (7, "")
+
+
+def limits_in_a_start(hard: str) -> str:
+    """A start's limits on open files, where the soft one was 64."""
+    code = (
+        "import resource, sys; from addon import launch;"
+        "limit = resource.RLIMIT_NOFILE;"
+        f"resource.setrlimit(limit, (64, {hard}));"
+        "launch.prepare = lambda *_: sys.exit(print(resource.getrlimit(limit)));"
+        "launch.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stderr == ""
+    return done.stdout.strip()
+
+
+def test_a_mirror_may_open_as_many_files_as_the_system_allows() -> None:
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    assert limits_in_a_start("resource.getrlimit(limit)[1]") == f"({hard}, {hard})"
+    assert limits_in_a_start("128") == "(128, 128)"
+
+
+def test_a_limit_that_cannot_be_raised_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise ValueError("not allowed to raise maximum limit")
+
+    monkeypatch.setattr(resource, "setrlimit", refuse)
+    launch.raise_open_files()
