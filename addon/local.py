@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
+import stat
 from pathlib import Path
 
 from addon.errors import CONTENT_TYPE, Refusal
@@ -40,10 +43,22 @@ def acme_challenge(webroot: Path | None, token: str) -> Reply:
     Raises:
         Refusal: there is none.
     """
-    path = webroot / ".well-known" / "acme-challenge" / token if webroot else None
-    try:
-        if path and path.is_file() and path.stat().st_size <= _MAX_CHALLENGE:
-            return whole(200, path.read_bytes(), [("Content-Type", "application/octet-stream")])
-    except OSError:
-        pass
+    if webroot:
+        content = _read_regular(webroot / ".well-known" / "acme-challenge" / token)
+        if content is not None:
+            return whole(200, content, [("Content-Type", "application/octet-stream")])
     raise Refusal(404, "UNSUPPORTED", "there is no such challenge")
+
+
+def _read_regular(path: Path) -> bytes | None:
+    """A short file that lies there itself; a link in that folder could lead to any file."""
+    with contextlib.suppress(OSError):
+        # Nor may a pipe be waited for.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            found = os.fstat(descriptor)
+            if stat.S_ISREG(found.st_mode) and found.st_size <= _MAX_CHALLENGE:
+                return os.read(descriptor, _MAX_CHALLENGE)
+        finally:
+            os.close(descriptor)
+    return None

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -92,7 +93,16 @@ def test_there_is_no_challenge_without_a_webroot() -> None:
     assert refused.value.status == 404
 
 
-@pytest.mark.parametrize("make", ["nothing", "folder", "large file", "file that is gone"])
+async def test_the_way_to_the_folder_may_hold_links(tmp_path: Path, folder: Path) -> None:
+    (folder / "a-token").write_bytes(b"proof")
+    (tmp_path / "elsewhere").symlink_to(tmp_path)
+    assert await acme_challenge(tmp_path / "elsewhere", "a-token").body.read() == b"proof"
+
+
+@pytest.mark.parametrize(
+    "make",
+    ["nothing", "folder", "large file", "file that is gone", "link to a file", "pipe"],
+)
 def test_what_is_no_challenge_is_not_there(tmp_path: Path, folder: Path, make: str) -> None:
     path = folder / "a-token"
     match make:
@@ -102,6 +112,11 @@ def test_what_is_no_challenge_is_not_there(tmp_path: Path, folder: Path, make: s
             path.write_bytes(b"x" * 4097)
         case "file that is gone":
             path.symlink_to(folder / "gone")
+        case "link to a file":
+            (tmp_path / "secret").write_bytes(b"secret")
+            path.symlink_to(tmp_path / "secret")
+        case "pipe":
+            os.mkfifo(path)
     with pytest.raises(Refusal) as refused:
         acme_challenge(tmp_path, "a-token")
     assert (refused.value.status, refused.value.code) == (404, "UNSUPPORTED")
