@@ -223,9 +223,15 @@ def to_incoming(flow: http.HTTPFlow, form: Form | None) -> Incoming:
         local_port=client.sockname[1],
         tls=client.tls_established,
         sni=client.sni,
-        tls_port=ctx.options.listen_port or client.sockname[1],
+        tls_port=_first_port() or client.sockname[1],
     )
     return replace(incoming, form=form.read) if form else incoming
+
+
+def _first_port() -> int | None:
+    """The port of the first mode, to which plain HTTP on the others is led; 0 is any."""
+    first = mode_specs.ProxyMode.parse(ctx.options.mode[0])
+    return first.listen_port(ctx.options.listen_port)
 
 
 def to_value(raw: bytes) -> str:

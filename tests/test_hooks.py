@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Literal
 
 import pytest
-from mitmproxy import connection, http
+from mitmproxy import connection, ctx, http
 from mitmproxy.proxy import mode_specs, server_hooks
 from mitmproxy.test import taddons, tflow, tutils
 
@@ -77,6 +77,31 @@ async def test_what_is_known_is_answered_at_once(flows: Flows) -> None:
     assert len(flows) == 1
     flows.response(flow)
     assert len(flows) == len(flows.inner) == 0
+
+
+@pytest.mark.parametrize(
+    ("modes", "listen_port", "expected"),
+    [
+        pytest.param(["@18104", "@18105"], None, 18104, id="the first mode's own"),
+        pytest.param(["@::1:18104"], None, 18104, id="with a host"),
+        # run.sh always says one, for modes that name none.
+        pytest.param(["@18104", "@18105"], 8443, 18104, id="its own before the common one"),
+        pytest.param(["", "@80"], 8443, 8443, id="the common one"),
+        pytest.param(["@0"], None, 8081, id="any: the one that was connected to"),
+        pytest.param(["", "@80"], None, 8080, id="mitmproxy's"),
+    ],
+)
+async def test_plain_http_is_led_to_the_first_port(
+    flows: Flows, modes: list[str], listen_port: int | None, expected: int
+) -> None:
+    named = [f"reverse:http://registry.example{mode}" for mode in modes]
+    ctx.options.update(mode=named, listen_port=listen_port)  # type: ignore[no-untyped-call]
+    answers = flows.answering = Answers(whole(200, b""))
+    flow = make_flow()
+    flow.client_conn.sockname = ("127.0.0.1", 8081)
+    flows.requestheaders(flow)
+    flows.request(flow)
+    assert answers.asked[0].tls_port == expected
 
 
 async def test_what_an_upstream_must_give_goes_to_the_inner_connection(flows: Flows) -> None:

@@ -59,7 +59,6 @@ async def entrances(
         shared_hub,
         folder / "confdir",
         *settings_arguments(settings),
-        *("--listen-port", str(ports[0])),
         modes=modes,
         port=ports[0],
         certificate=pair,
