@@ -50,6 +50,11 @@ def accepted_types(values: Sequence[str]) -> Accepted:
     return frozenset(media_type for media_type in ranges if media_type)
 
 
+def is_known_digest(digest: str) -> bool:
+    """Whether content can be checked by a digest; others (`blake3:…`) are for clients to check."""
+    return digest.partition(":")[0] in _HASHES
+
+
 def keep(digest: str, fields: Fields, content: bytes) -> Kept | None:
     """A manifest to be remembered, or None where its content is not its digest's."""
     algorithm, _, expected = digest.partition(":")

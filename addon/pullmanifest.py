@@ -17,7 +17,7 @@ from addon.blobs import blob_body
 from addon.errors import UpstreamFailure, failure
 from addon.headers import Fields, to_client, to_registry
 from addon.lookahead import Ahead
-from addon.manifests import MAX_MANIFEST, Accepted, Kept, accepted_types, keep
+from addon.manifests import MAX_MANIFEST, Accepted, Kept, accepted_types, is_known_digest, keep
 from addon.names import is_digest
 from addon.outbound import Answer, WholeAnswer, discard, read_whole
 from addon.readers import not_for_everyone
@@ -54,7 +54,7 @@ class ManifestPulls:
         """
         pull = _Pull(route, name, reader, asked, accepted_types(asked.get_all("accept")))
         if not pull.is_plain or not self._upstream.limits.remember:
-            return self._passed(await self._ask(pull, asked.method, as_asked=True), pull)
+            return await self._forward(pull)
         known = self._known(pull)
         if known:
             return self._give(Found(known, known.fields), pull)
@@ -64,6 +64,15 @@ class ManifestPulls:
         if isinstance(found, Found):
             return self._give(found, pull)
         return self._passed(found, pull)
+
+    async def _forward(self, pull: _Pull) -> Reply:
+        """What the registry says to this client alone."""
+        answer = await self._ask(pull, pull.asked.method, as_asked=True)
+        is_whole = answer.status == 200 and pull.asked.method == "GET"
+        if is_whole and pull.is_by_digest:
+            # Once the last byte is sent, no client could be told any more that it was wrong.
+            return self._passed((await self._read(answer, pull))[0], pull)
+        return self._passed(answer, pull)
 
     def _known(self, pull: _Pull) -> Kept | None:
         """What may be given without asking."""
@@ -111,17 +120,7 @@ class ManifestPulls:
         return Found(kept, kept.fields)
 
     async def _get(self, pull: _Pull) -> Found | WholeAnswer:
-        answer = await self._ask(pull, "GET")
-        try:
-            got = await read_whole(answer, MAX_MANIFEST)
-        except BrokenTransfer as e:
-            raise failure(self._upstream.learnt.now.authority, str(e)) from e
-        if answer.status != 200:
-            return got
-        kept = keep(_digest_of(answer, got.content, pull), got.fields, got.content)
-        if kept is None and answer.closes_to_end:
-            # Nothing but the digest tells its end from a break.
-            raise failure(self._upstream.learnt.now.authority, "a manifest broke off")
+        got, kept = await self._read(await self._ask(pull, "GET"), pull)
         if kept is None:
             return got
         reader = pull.reader
@@ -130,6 +129,28 @@ class ManifestPulls:
         for blob in kept.blobs:
             self._upstream.sizes[reader.audience, pull.name, blob.digest] = blob.size
         return Found(kept, got.fields)
+
+    async def _read(self, answer: Answer, pull: _Pull) -> tuple[WholeAnswer, Kept | None]:
+        """An answer, and the manifest in it if it is one that may be remembered.
+
+        Raises:
+            UpstreamFailure: it broke off, or is not what its digest says.
+        """
+        host = self._upstream.learnt.now.authority
+        try:
+            got = await read_whole(answer, MAX_MANIFEST)
+        except BrokenTransfer as e:
+            raise failure(host, str(e)) from e
+        if answer.status != 200:
+            return got, None
+        digest = _digest_of(answer, got.content, pull)
+        kept = keep(digest, got.fields, got.content)
+        if kept is None and answer.closes_to_end:
+            # Nothing but the digest tells its end from a break.
+            raise failure(host, "a manifest broke off")
+        if kept is None and pull.is_by_digest and is_known_digest(digest):
+            raise failure(host, f"what came is not {digest}")
+        return got, kept
 
     async def _head(self, pull: _Pull) -> Reply:
         remembered = self._remembered(pull)

@@ -3,13 +3,16 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+from dataclasses import replace
 
 import pytest
 
 from addon.errors import UpstreamFailure, failure
 from addon.lookahead import AheadLimits
+from addon.outbound import Answer
 from addon.routes import Manifest
 from addon.upstream import Limits
+from tests.outbounds import NotedBody
 from tests.upstreams import IMAGE, Site, digest_of, read, settle, value
 
 ALICE = ("Authorization", "Bearer alice")
@@ -29,6 +32,20 @@ def gets(site: Site) -> int:
 
 def heads(site: Site) -> int:
     return site.hub.count("registry", "HEAD", "/manifests/")
+
+
+def change(given: Answer) -> Answer:
+    """Another manifest, framed as it should be."""
+    assert isinstance(given.body, NotedBody)
+    given.body.content = given.body.content.replace(b"schema", b"SCHEMA")
+    return given
+
+
+def break_off(given: Answer) -> Answer:
+    """The first bytes of a manifest that has neither length nor chunks."""
+    assert isinstance(given.body, NotedBody)
+    given.body.content = given.body.content[:20]
+    return replace(given, length=None, closes_to_end=True)
 
 
 class TestTags:
@@ -125,24 +142,50 @@ class TestDigests:
         token = await site.token()
         right = site.hub.tags["1"]
         asked = "1" if by == "tag" else digest_of(right)
-
-        def lie(content: bytes) -> None:
-            site.hub.tags[asked] = content
-
-        registry = site.hub._registry
-
-        def poisoned(request: object) -> object:
-            given = registry(request)  # type: ignore[arg-type]
-            lies = [("Docker-Content-Digest", digest_of(right)), ("Content-Type", IMAGE)]
-            given.body.content = given.body.content.replace(b"schema", b"SCHEMA")  # type: ignore[attr-defined]
-            return type(given)(given.status, lies, given.length, False, given.body)
-
-        site.hub._registry = poisoned  # type: ignore[method-assign, assignment]
-        assert await read(await site.pull(token, tag=asked)) != right
-        site.hub._registry = registry  # type: ignore[method-assign]
+        site.hub.manifest = change
+        if by == "tag":
+            assert await read(await site.pull(token, tag=asked)) != right
+        else:
+            with pytest.raises(UpstreamFailure, match=f"what came is not {asked}"):
+                await site.pull(token, tag=asked)
+        site.hub.manifest = lambda given: given
         assert await read(await site.pull(token, tag=asked)) == right
         assert gets(site) == 2
         assert len(site.upstream.manifests) == 1
+
+    @pytest.mark.parametrize("wrong", ["broken off", "changed"])
+    @pytest.mark.parametrize("says_digest", [True, False])
+    @pytest.mark.parametrize("way", ["remembered", "not remembered", "with a condition"])
+    async def test_wrong_content_is_given_to_nobody_who_named_its_digest(
+        self, wrong: str, says_digest: bool, way: str
+    ) -> None:
+        site = Site(Limits(remember=way != "not remembered"))
+        site.hub.says_digest = says_digest
+        digest = digest_of(site.push("1", b"config"))
+        site.hub.manifest = break_off if wrong == "broken off" else change
+        condition = [("If-Modified-Since", "x")] if way == "with a condition" else []
+        with pytest.raises(UpstreamFailure) as failed:
+            await site.pull(await site.token(), *condition, tag=digest)
+        assert failed.value.status == 502
+        assert site.hub.left_open == 0
+
+    @pytest.mark.parametrize("remember", [True, False])
+    async def test_a_digest_that_nobody_here_can_check_is_the_clients_to_check(
+        self, remember: bool
+    ) -> None:
+        site = Site(Limits(remember=remember))
+        site.push("blake3:abc", b"config")
+        reply = await site.pull(await site.token(), tag="blake3:abc")
+        assert await read(reply) == site.hub.tags["blake3:abc"]
+
+    async def test_without_a_memory_the_right_content_is_given_as_it_is(self) -> None:
+        site = Site(Limits(remember=False))
+        digest = digest_of(site.push("1", b"config"))
+        token = await site.token()
+        reply = await site.pull(token, tag=digest)
+        assert await read(reply) == site.hub.tags["1"]
+        assert value(reply, "ratelimit-remaining") == "5;w=1"
+        assert (await site.pull(token, method="HEAD", tag=digest)).status == 200
 
     async def test_a_registry_that_does_not_say_the_digest_is_believed_its_content(
         self, site: Site

@@ -72,6 +72,8 @@ class FakeHub:
     instead: dict[str, int | MirrorError] = field(default_factory=dict)
     # Has a say on each of the CDN's answers.
     cdn: Callable[[Request, bytes], Answer | None] = lambda _request, _content: None
+    # Has a say on each manifest.
+    manifest: Callable[[Answer], Answer] = lambda given: given
     says_digest: bool = True
     far: bool = False
     gate: asyncio.Event | None = None
@@ -155,7 +157,7 @@ class FakeHub:
             return answer(404, content=b"{}")
         said = [("Docker-Content-Digest", digest_of(found))] if self.says_digest else []
         fields = [("Content-Type", IMAGE), ("ratelimit-remaining", "5;w=1"), *said]
-        return answer(200, *fields, content=found)
+        return self.manifest(answer(200, *fields, content=found))
 
     def _cdn(self, asked: Request) -> Answer:
         assert not asked.get("Authorization")

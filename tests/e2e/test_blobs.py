@@ -17,6 +17,7 @@ from tests.hub import (
     Delivery,
     ExpiredRedirect,
     Flip,
+    Header,
     Hub,
     Image,
     NoRange,
@@ -418,6 +419,16 @@ class TestBroken:
             assert answer.error == (502, "UNAVAILABLE")
         else:
             assert answer.ended == "broken"
+
+    @pytest.mark.parametrize("framing", ["length", "chunked", "close"])
+    async def test_manifest_by_digest_that_breaks_off_is_a_failure(
+        self, hub: Hub, mirror: Mirror, image: Image, framing: str
+    ) -> None:
+        headers = {**await bearer(mirror, "layers"), "Accept": image.manifest.media_type}
+        hub.registry.faults.add(Delivery(framing, 100))  # type: ignore[arg-type]
+        hub.registry.faults.add(Header("Docker-Content-Digest", ""))
+        target = f"/v2/layers/manifests/{image.manifest.digest}"
+        assert (await ask(mirror, target, headers=headers)).error == (502, "UNAVAILABLE")
 
     @pytest.mark.parametrize("framing", ["length", "chunked", "close"])
     async def test_curl_says_so(self, hub: Hub, mirror: Mirror, layer: Blob, framing: str) -> None:
