@@ -153,13 +153,15 @@ class TestConnections:
 
 
 class TestNothingOfItsOwn:
-    async def test_cookies_of_the_hub_never_come_back(
-        self, hub: Hub, mirror: Mirror, image: Image
-    ) -> None:
-        for _ in range(2):
-            await pull(mirror, image)
-        assert len(hub.requests) > 10
-        assert not [seen.line for seen in hub.requests if "Cookie" in seen.asked.headers]
+    async def test_cookies_of_the_hub_never_come_back(self, tmp_path: Path) -> None:
+        names = ("localhost",) * 3  # aiohttp's own jar takes none from an address
+        async with Hub(names=names, hosts=("127.0.0.1",) * 3) as hub:
+            image = hub.add_image(layers=[2000, 300_000])
+            async with mirror_with(hub, tmp_path, {}) as mirror:
+                for _ in range(2):
+                    await pull(mirror, image)
+            assert {seen.role for seen in hub.requests} == {"registry", "token", "cdn"}
+            assert not [seen.line for seen in hub.requests if "Cookie" in seen.asked.headers]
 
     async def test_netrc_is_never_used(self, hub: Hub, tmp_path: Path, image: Image) -> None:
         netrc = tmp_path / ".netrc"

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import pytest
+from mitmproxy import io
+from mitmproxy.http import HTTPFlow
 
 from tests.e2e.client import Answer, Headers, ask, connect, format_request
 from tests.hub import Hub
 from tests.hub.hub import SERVICE
 from tests.hub.media_types import OCI_MANIFEST
 from tests.hub.raw import ask as ask_directly
-from tests.running import Mirror
+from tests.running import Mirror, running_mirror
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -244,6 +247,39 @@ class TestCredentials:
         secrets = [answer.json["token"], answer.json["refresh_token"], "wonderland", "inthequery"]
         for secret in [*secrets, headers["Authorization"].split()[1]]:
             assert secret not in text
+
+
+class TestSavedFlows:
+    async def test_hold_authorization_fields_but_no_token_services_answer(
+        self, hub: Hub, tmp_path: Path
+    ) -> None:
+        flows = tmp_path / "flows.mitm"
+        form = "grant_type=password&username=alice&password=wonderland&access_type=offline&"
+        query = f"/auth/token?{TestCredentials.QUERY}&offline_token=true"
+        login = basic("alice", "wonderland")
+        async with running_mirror(hub, tmp_path / "confdir", "-w", str(flows)) as mirror:
+            logged_in = await ask(mirror, query, headers=login)
+            by_form = await ask(
+                mirror, "/auth/token", "POST", FORM, (form + TestCredentials.QUERY).encode()
+            )
+            assert await opens(mirror, logged_in.json["token"], "me/private")
+            assert await mirror.stop() == 0
+        with flows.open("rb") as file:
+            saved = [flow for flow in io.FlowReader(file).stream() if isinstance(flow, HTTPFlow)]
+        assert len(saved) == 3
+        authorizations = [flow.request.headers.get("Authorization") for flow in saved]
+        bearer = f"Bearer {logged_in.json['token']}"
+        assert authorizations == [login["Authorization"], None, bearer]
+        for flow in saved[:2]:
+            assert flow.response
+            assert (flow.response.status_code, flow.response.raw_content) == (200, None)
+        # Whole or in part, wherever in the file.
+        content = flows.read_bytes()
+        for answer in (logged_in, by_form):
+            assert answer.body not in content
+            assert answer.json["refresh_token"].encode() not in content
+        for secret in ("wonderland", by_form.json["access_token"]):
+            assert secret.encode() not in content
 
 
 class TestFields:
