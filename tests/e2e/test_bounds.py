@@ -141,10 +141,11 @@ async def send_to_all(mirror: Mirror, data: bytes) -> None:
 async def test_what_is_sent_while_an_answer_is_awaited_is_bounded(
     entrance: Mirror, hub: Hub
 ) -> None:
+    token = await bearer(entrance, "library/alpine")
     hub.registry.faults.add(Stall(), path="/manifests/")
     with level_memory(entrance):
         async with connect(entrance) as connection:
-            await connection.request("/v2/alpine/manifests/latest")
+            await connection.request("/v2/alpine/manifests/latest", headers=token)
             await hub.until(lambda: bool(hub.requests.of("registry", text="/manifests/")))
             assert await flood(connection, PIECE, 300 * MIB) < IN_SOCKETS
             assert await connection.is_closed()

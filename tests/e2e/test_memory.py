@@ -207,16 +207,16 @@ async def test_a_client_that_leaves_within_a_head_leaves_nothing(tls_mirror: Mir
 async def test_a_client_that_leaves_while_it_waits_ends_the_upstreams_request(
     tls_mirror: Mirror, hub: Hub, role: str
 ) -> None:
-    image = hub.add_image()
+    # A layer for each, since one that several wait for is asked for once.
+    image = hub.add_image(layers=range(1000, 1020))
     token = await bearer(tls_mirror, "library/alpine")
-    blob = f"/v2/alpine/blobs/{image.layers[0].digest}"
     server = hub.registry if role == "registry" else hub.cdn
     server.faults.add(Stall(), path="/blobs/")
     async with nothing_stays(tls_mirror):
         async with contextlib.AsyncExitStack() as stack:
-            for _ in range(20):
+            for layer in image.layers:
                 connection = await stack.enter_async_context(connect(tls_mirror))
-                await connection.request(blob, headers=token)
+                await connection.request(f"/v2/alpine/blobs/{layer.digest}", headers=token)
             await hub.until(lambda: len(hub.requests.of(server.role)) >= 20)
         await hub.until(lambda: all(seen.ended != "open" for seen in hub.requests.of(server.role)))
 

@@ -76,8 +76,9 @@ class TestLearning:
     @staticmethod
     async def fails(hub: Hub, mirror: Mirror) -> None:
         """A failure is told, and not kept."""
-        hub.registry.faults.add(Status(503), times=1)
+        switch = hub.registry.faults.add(Status(503))
         answer = await ask(mirror, "/v2/")
+        switch.off()
         assert answer.error == (502, "UNAVAILABLE")
         assert "503 without a challenge" in answer.message
 
