@@ -13,7 +13,7 @@ from addon.reply import Reply, whole
 
 
 def reply_of(answer: Answer, base: str, registry: Registry, realm: str) -> Reply:
-    """An upstream's answer for a client; nothing in it names the upstream.
+    """An upstream's answer for a client; nothing in it sends the client to the upstream.
 
     Args:
         answer: the upstream's.

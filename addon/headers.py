@@ -36,8 +36,10 @@ _HOP_BY_HOP = frozenset(
         "upgrade",
     }
 )
-# What speaks for the upstream's host, not for the mirror's.
-_OF_THE_HOST = frozenset({"set-cookie", "set-cookie2", "strict-transport-security", "alt-svc"})
+# What speaks for the upstream's host, not for the mirror's, or leads a browser to it.
+_OF_THE_HOST = frozenset(
+    {"set-cookie", "set-cookie2", "strict-transport-security", "alt-svc", "refresh"}
+)
 # A target, and parameters up to the next target; what is quoted may hold anything.
 _LINK = re.compile(r'<([^>]*)>((?:"(?:[^"\\]|\\.)*"|[^"<])*)')
 
@@ -61,7 +63,10 @@ def without_authorization(fields: Fields) -> list[tuple[str, str]]:
 
 
 def to_client(fields: Fields, *, base: str, realm: str, service: str) -> list[tuple[str, str]]:
-    """An upstream's fields for the client: nothing in them names the upstream.
+    """An upstream's fields for the client: none sends it to the upstream.
+
+    References and the realms of Bearer challenges lead to the mirror. What is only text passes as
+    it is, whatever it names: the realm of a Basic challenge is a label (RFC 9110, section 11.5).
 
     Args:
         fields: the upstream's.
@@ -76,7 +81,7 @@ def to_client(fields: Fields, *, base: str, realm: str, service: str) -> list[tu
         lower = name.lower()
         if lower in dropped or lower == "www-authenticate":
             continue
-        if lower == "location":
+        if lower in ("location", "content-location"):
             kept += [(name, path) for path in [relative_to(base, value)] if path]
         elif lower == "link":
             kept += [(name, link) for link in [rewrite_link(value, base)] if link]

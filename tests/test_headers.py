@@ -109,6 +109,8 @@ def test_an_upstreams_fields_reach_the_client(field: tuple[str, str]) -> None:
         *("Upgrade", "Proxy-Authenticate", "Proxy-Authentication-Info", "Content-Length"),
         # These speak for the upstream's host, and would bind the mirror's.
         *("Set-Cookie", "Set-Cookie2", "Strict-Transport-Security", "Alt-Svc"),
+        # A browser would follow it; no client of registries knows it.
+        "Refresh",
     ],
 )
 @pytest.mark.parametrize("spell", [str, str.lower, str.upper])
@@ -150,8 +152,11 @@ def test_what_connection_names_is_dropped(connection: list[str], dropped: set[st
         pytest.param("https://r.example:x/", None, id="unreadable"),
     ],
 )
-def test_a_location_names_the_mirror_or_is_dropped(location: str, expected: str | None) -> None:
-    assert client_fields(("LOCATION", location)) == ([("LOCATION", expected)] if expected else [])
+@pytest.mark.parametrize("name", ["LOCATION", "Content-Location"])
+def test_a_location_names_the_mirror_or_is_dropped(
+    name: str, location: str, expected: str | None
+) -> None:
+    assert client_fields((name, location)) == ([(name, expected)] if expected else [])
 
 
 @pytest.mark.parametrize(
@@ -232,6 +237,11 @@ def test_several_link_fields_are_rewritten_each() -> None:
             ['Basic realm="b", Bearer realm="https://u.example/1"'],
             ['Basic realm="b"', f'Bearer realm="{REALM}"'],
             id="two challenges in one field",
+        ),
+        pytest.param(
+            ['Basic realm="https://u.example/"'],
+            ['Basic realm="https://u.example/"'],
+            id="a label that looks like an address",
         ),
         # What cannot be read may name the upstream, so a challenge of our own replaces it all.
         pytest.param(
