@@ -122,6 +122,11 @@ class Tokens:
             logger.info("A token is given although it soon ends: %s", e)
             return token
 
+    def forget(self, repository: str) -> None:
+        """A token did not open a repository; the next one may, if it has been made public."""
+        for scopes in [s for s in self._kept if any(_grants(scope, repository) for scope in s)]:
+            del self._kept[scopes]
+
     async def refresh(self) -> None:
         """Ask anew for the tokens that are in use and end soon."""
         for scopes in [s for s, token in self._kept.items() if self._is_to_be_refreshed(s, token)]:

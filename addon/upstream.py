@@ -17,7 +17,7 @@ from addon.outbound import Outbound, WholeAnswer, read_whole
 from addon.redirects import Redirects
 from addon.registry import Registry, authority, same_origin
 from addon.reply import BrokenTransfer
-from addon.sharing import Access
+from addon.sharing import EVERYONE, Access
 from addon.smallblobs import SmallBlobs
 from addon.tokens import Scopes, Tokens, token_query
 
@@ -93,6 +93,8 @@ class Upstream:
     def revoke(self, audience: str, repository: str) -> None:
         """The registry said no: whatever this audience was given is forgotten."""
         self.access.revoke(audience, repository)
+        if audience == EVERYONE:
+            self.tokens.forget(repository)
         self.manifests.drop(audience, repository)
         self.small_blobs.drop(audience, repository)
 

@@ -19,6 +19,7 @@ UNTESTED = {"__init__", "mirror"}
 # Modules with I/O, or mitmproxy's own shape. All others work with neither mitmproxy nor aiohttp.
 WITH_MITMPROXY = {
     "hooks",
+    "idle",
     "inner",
     "launch",
     "mirror",
@@ -46,7 +47,6 @@ WITH_AIOHTTP = {
     "upstream",
     "warming",
 }
-WITH_AIOHTTP |= {"warming"}
 PURE = set(MODULES) - WITH_MITMPROXY - WITH_AIOHTTP
 
 

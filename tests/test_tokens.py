@@ -126,6 +126,15 @@ class TestSharing:
             await tokens.get(pull_scope(f"a{number}"))
         assert len(tokens) == 5
 
+    async def test_one_that_did_not_open_its_repository_is_asked_for_anew(
+        self, tokens: Tokens
+    ) -> None:
+        for scopes in (ALPINE, ME):
+            await tokens.get(scopes)
+        tokens.forget("library/alpine")
+        values = [(await tokens.get(scopes)).value for scopes in (ALPINE, ME)]
+        assert values == ["t3", "t2"]
+
     async def test_none_is_kept_where_none_may_be(self, service: Service, clock: Clock) -> None:
         tokens = Tokens(service.ask, 0, clock)
         assert [(await tokens.get(ALPINE)).value for _ in range(2)] == ["t1", "t2"]

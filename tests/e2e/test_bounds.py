@@ -141,6 +141,7 @@ async def send_to_all(mirror: Mirror, data: bytes) -> None:
 async def test_what_is_sent_while_an_answer_is_awaited_is_bounded(
     entrance: Mirror, hub: Hub
 ) -> None:
+    hub.add_image()
     token = await bearer(entrance, "library/alpine")
     hub.registry.faults.add(Stall(), path="/manifests/")
     with level_memory(entrance):
