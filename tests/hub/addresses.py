@@ -13,7 +13,7 @@ class Address:
     name: str = ""
     """Stands in the URLs in place of the IP address."""
     announced_port: int = 0
-    """Stands in the URLs in place of the port: something in front listens there. 0: nothing does."""
+    """Stands in the URLs in place of the port, where something in front listens; 0: nothing."""
 
 
 def loopback_addresses() -> tuple[str, str, str]:
