@@ -55,6 +55,7 @@ class Startup:
         self._fetchers: list[Fetcher] = []
         self._warming: Warming | None = None
         self._errors: list[str] = []
+        self._set: dict[str, object] = {}
         self._is_running = False
 
     def load(self, loader: Loader) -> None:
@@ -70,7 +71,7 @@ class Startup:
         try:
             defaults.check_refused(_is_default)
             if not self._is_running:
-                _set_defaults()
+                self._set |= _set_defaults()
             if self._settings is None or not _READ.isdisjoint(updated):
                 self._apply(parse_settings(_values()))
         except ValueError as e:
@@ -91,6 +92,9 @@ class Startup:
         for name in ctx.options.deferred:
             logger.error("%s is not an option of mitmproxy or the mirror", name)
         if self._settings and not ctx.options.deferred:
+            # Only now: it would be noise around an error that ends the start.
+            if self._set:
+                logger.info("Set for a mirror: %s", _shown(self._set))
             for line in announcement(self._settings, self._certificates, _listening()):
                 logger.info("%s", line)
 
@@ -178,11 +182,16 @@ def announcement(
     config: dict[str, list[str]] = {"registry-mirrors": [url]}
     if url.startswith("http://") and not is_loopback(host):
         config["insecure-registries"] = [url.removeprefix("http://")]
-    where = ", ".join(f"{address}:{number}" for address, number in listening)
+    where = ", ".join(authority(*each) for each in listening)
     return [
         f"Docxy {__version__} mirrors {settings.registry.authority} at {url} (listening: {where})",
         f"Docker: put {json.dumps(config)} into /etc/docker/daemon.json and restart it",
     ]
+
+
+def authority(address: str, port: int) -> str:
+    """An address and its port (RFC 3986, section 3.2.2: IPv6 goes in brackets)."""
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
 def local_address() -> str:
@@ -222,12 +231,14 @@ def _values() -> Mapping[str, Any]:
     return {name: getattr(ctx.options, name) for name in _READ}
 
 
-def _set_defaults() -> None:
+def _set_defaults() -> dict[str, object]:
     # mitmweb and the console lack some of mitmdump's.
     values = {name: getattr(ctx.options, name) for name in defaults.NEEDED if name in ctx.options}
     changed = defaults.missing(values, _is_unsaid)
-    if not changed:
-        return
-    ctx.options.update(**changed)  # type: ignore[no-untyped-call]
-    shown = ", ".join(f"{name}={json.dumps(value)}" for name, value in changed.items())
-    logger.info("Set for a mirror: %s", shown)
+    if changed:
+        ctx.options.update(**changed)  # type: ignore[no-untyped-call]
+    return changed
+
+
+def _shown(options: Mapping[str, object]) -> str:
+    return ", ".join(f"{name}={json.dumps(value)}" for name, value in options.items())

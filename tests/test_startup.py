@@ -166,6 +166,23 @@ def test_docker_is_told_what_it_needs(host: str, public_url: str, config: str) -
 
 
 @pytest.mark.parametrize(
+    ("listening", "where"),
+    [
+        pytest.param([("127.0.0.1", 80)], "127.0.0.1:80", id="IPv4"),
+        pytest.param([("0.0.0.0", 443), ("::", 443)], "0.0.0.0:443, [::]:443", id="all"),
+        pytest.param([("::1", 80)], "[::1]:80", id="IPv6"),
+        pytest.param([("", 80)], ":80", id="no address"),
+    ],
+)
+def test_it_is_said_where_it_listens(listening: list[tuple[str, int]], where: str) -> None:
+    registry = parse_registry("https://registry.example", "", "", "library")
+    bounds = parse_bounds({option.name: option.default for option in BOUNDS})
+    settings = Settings(registry, OutboundSettings(), bounds, "")
+    lines = announcement(settings, Certificates(), listening)
+    assert lines[0].endswith(f"(listening: {where})")
+
+
+@pytest.mark.parametrize(
     ("host", "expected"),
     [("127.0.0.1", True), ("::1", True), ("localhost", True), ("10.0.0.1", False), ("a", False)],
 )
