@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from tests.demo import lines
+from tests.demo import lines, show
 from tests.demo.asked import Asked, Attribution, kind_of
 from tests.demo.pull import PLATFORM, PullFailed, choose
 from tests.demo.show import Failure, fill, follow, show_pull
@@ -253,6 +253,17 @@ class TestFailures:
     async def mirror(self, hub: Hub, tmp_path: Path) -> AsyncIterator[Mirror]:
         async with running_mirror(hub, tmp_path) as mirror:
             yield mirror
+
+    async def test_port_that_is_taken_meanwhile(
+        self, hub: Hub, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with socket.create_server((show.HOST, 0)) as other:
+            taken = other.getsockname()[1]
+            found = iter([taken, None])
+            monkeypatch.setattr(show, "usual_port", lambda: next(found))
+            async with show.running(hub) as mirror:
+                assert mirror.port != taken
+                await show_pull(mirror, Attribution(hub.requests))
 
     async def test_changed_layer(self, hub: Hub, mirror: Mirror) -> None:
         hub.cdn.faults.add(Flip(at=5), skip=1)

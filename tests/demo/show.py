@@ -11,7 +11,7 @@ from pathlib import Path
 
 from addon import launch
 from tests.hub import Hub
-from tests.running import Mirror, running_mirror
+from tests.running import START_SECONDS, Mirror, running_mirror
 
 from .asked import Asked, Attribution
 from .lines import client_row, format_seconds, format_size, heading, hub_row, hub_rows
@@ -70,18 +70,49 @@ def describe(hub: Hub) -> str:
 
 @contextlib.asynccontextmanager
 async def running(hub: Hub) -> AsyncIterator[Mirror]:
-    """A mirror in front of the Hub."""
+    """A mirror in front of the Hub, on the usual port if that can be had."""
+    async with contextlib.AsyncExitStack() as stack:
+        port = usual_port()
+        try:
+            mirror = await stack.enter_async_context(running_on(port, hub))
+        except Failure:
+            if port is None or usual_port():
+                raise
+            # Somebody took it in the second that a start takes.
+            mirror = await stack.enter_async_context(running_on(None, hub))
+        yield mirror
+
+
+@contextlib.asynccontextmanager
+async def running_on(port: int | None, hub: Hub) -> AsyncIterator[Mirror]:
+    """A mirror on this port, or on a free one.
+
+    Raises:
+        Failure: it does not start.
+    """
     async with contextlib.AsyncExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="docxy-demo-"))
         mirror = running_mirror(
-            hub, Path(folder), "-s", str(SCRIPT), host=HOST, port=usual_port(), environ=ENVIRON
+            hub, Path(folder), "-s", str(SCRIPT), host=HOST, port=port, environ=ENVIRON
         )
         try:
             started = await stack.enter_async_context(mirror)
+            await said_where(started)
         except AssertionError as e:
             log = str(e).splitlines()[1:]
             raise Failure(with_last_lines("the mirror does not start", log)) from e
         yield started
+
+
+async def said_where(mirror: Mirror) -> None:
+    """Until the mirror says where it is; what listens on its port may be another program."""
+    for _ in range(int(START_SECONDS / POLL_SECONDS)):
+        if "Docxy " in mirror.text:
+            return
+        if mirror.process.returncode is not None:
+            break
+        await asyncio.sleep(POLL_SECONDS)
+    raise AssertionError(f"the mirror does not say where it is:\n{mirror.text}")
 
 
 def usual_port() -> int | None:
