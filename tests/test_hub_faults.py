@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import ClassVar
 from urllib.parse import urlsplit
 
 import pytest
@@ -29,6 +31,7 @@ from tests.hub import (
 from tests.hub.background import in_background
 from tests.hub.certificates import Kind
 from tests.hub.content import InMemory, digest_of
+from tests.hub.exchange import Answer, Asked
 from tests.hub.faults import End, Fault, Framing
 from tests.hub.raw import RawAnswer, ask
 
@@ -50,6 +53,22 @@ class Puller:
 
     async def ask(self, url: str, **headers: str) -> RawAnswer:
         return await ask(url, headers=headers, tls=self.hub.client_context())
+
+
+@dataclass(frozen=True)
+class Leaving(Fault):
+    """A large body whose client leaves while the Hub makes the next bytes of it."""
+
+    client: socket.socket
+    size: ClassVar = 64 * 1024 * 1024
+
+    def alter_answer(self, asked: Asked, answer: Answer) -> Answer:
+        return replace(answer, body=self)
+
+    def read(self, start: int, stop: int) -> bytes:
+        if start >= 1024 * 1024:
+            self.client.close()
+        return bytes(stop - start)
 
 
 @pytest.fixture
@@ -208,6 +227,23 @@ class TestDelivery:
             await asyncio.wait_for(puller.redirect(), 0.1)
         assert hub.requests[-1].status is None
         await self._left(hub)
+
+    @pytest.mark.parametrize("framing", ["length", "chunked", "close"])
+    async def test_client_that_leaves_in_a_body_is_noticed(
+        self, hub: Hub, puller: Puller, framing: Framing
+    ) -> None:
+        parts = urlsplit((await puller.redirect()).headers["Location"])
+        with socket.create_connection((parts.hostname, parts.port)) as plain:
+            client = hub.client_context().wrap_socket(
+                plain, server_hostname=parts.hostname, do_handshake_on_connect=False
+            )
+            hub.cdn.faults.add(Leaving(client))
+            hub.cdn.faults.add(Delivery(framing))
+            target = f"{parts.path}?{parts.query}"
+            request = f"GET {target} HTTP/1.1\r\nHost: {parts.netloc}\r\n\r\n"
+            await asyncio.to_thread(client.sendall, request.encode())  # the handshake before it
+            await self._left(hub)
+        assert hub.requests[-1].sent < Leaving.size
 
     async def _left(self, hub: Hub) -> None:
         """The client that gave up is noticed: a mirror must let go of its upstream at once."""

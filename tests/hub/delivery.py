@@ -43,6 +43,8 @@ async def deliver(
     for chunk in _body(answer, how.after):
         await response.write(chunk)
         seen.sent += len(chunk)
+        # Otherwise nobody here would ever hear that the client has left.
+        await asyncio.sleep(0)
     if how.after is not None:
         await end(request, how.end)
         raise BrokenOff
@@ -77,7 +79,9 @@ async def _deliver_until_close(
     for chunk in _body(answer, how.after):
         transport.write(chunk)
         seen.sent += len(chunk)
+        await asyncio.sleep(0)  # as above
         await _until(lambda: transport.get_write_buffer_size() <= CHUNK or transport.is_closing())
+        _transport(request)  # none where the client has left
     if how.after is None:
         seen.ended = "whole"
     await end(request, how.end)
