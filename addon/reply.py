@@ -12,7 +12,8 @@ from typing import Protocol
 from addon.errors import CONTENT_TYPE, MirrorError
 from addon.headers import Fields
 
-SLICE = 256 * 1024
+# Bytes of a body in memory that are handed on at once: what each slow client then holds, twice.
+SLICE = 64 * 1024
 
 
 class BrokenTransfer(OSError):
