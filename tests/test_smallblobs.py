@@ -215,7 +215,7 @@ class TestOneBlob:
         sizes = []
         while chunk := await body.read():
             sizes.append(len(chunk))
-        assert max(sizes) == 256 * KIB
+        assert max(sizes) == 64 * KIB
         assert sum(sizes) == 1000 * KIB
 
 
