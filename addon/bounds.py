@@ -87,12 +87,18 @@ BOUNDS = (
         16,
         "Pieces of one blob that are fetched side by side over a long line (1: one stream).",
     ),
-    Option("docxy_host_connections", int, 24, "Connections for blobs to one host."),
+    Option(
+        "docxy_host_connections",
+        int,
+        28,
+        "Connections for blobs to one host; what a client waits for begins beyond them.",
+    ),
     Option(
         "docxy_bytes_in_flight",
         int,
         64 * MIB,
-        "Bytes of all blobs together that may wait in the mirror for their clients.",
+        "Bytes of all blobs together that may wait in the mirror for their clients: shared out"
+        " evenly, 256 KiB to each at least.",
     ),
 )
 

@@ -6,8 +6,6 @@ What a client waits for goes before what is begun ahead.
 from __future__ import annotations
 
 import asyncio
-import heapq
-import itertools
 from enum import IntEnum
 
 
@@ -45,33 +43,51 @@ class Budget:
         return max(least, min(wanted, self._limit // max(1, self._running)))
 
 
+class Asker:
+    """Whom a transfer is for: what was begun ahead is a client's once it is claimed."""
+
+    def __init__(self, urgency: Urgency) -> None:
+        self.urgency = urgency
+
+    @property
+    def first(self) -> Asker:
+        """Whom its first bytes are for: a client that waits is not kept waiting for a place."""
+        return Asker(Urgency.NOW) if self.urgency is Urgency.ASKED else self
+
+
 class Lanes:
     """Connections to one host at a time; who waits longest goes first within an urgency."""
 
     def __init__(self, limit: int) -> None:
         self._free = limit
-        self._waiting: list[tuple[Urgency, int, asyncio.Future[None]]] = []
-        self._counter = itertools.count()
+        # In the order in which they came.
+        self._waiting: list[tuple[Asker, asyncio.Future[None]]] = []
 
-    async def enter(self, urgency: Urgency) -> None:
-        """Take one connection's place; `leave` gives it back. What is `NOW` takes none."""
+    async def enter(self, asker: Asker) -> None:
+        """Take one connection's place; `leave` gives it back."""
         if self._free > 0:
             self._free -= 1
             return
         turn = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._waiting, (urgency, next(self._counter), turn))
+        place = (asker, turn)
+        self._waiting.append(place)
         try:
             await turn
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
+            if place in self._waiting:
+                self._waiting.remove(place)
+            elif not turn.cancelled():
                 self.leave()  # the place was given just now
             raise
 
     def leave(self) -> None:
         """Give a place back, or to who waits."""
-        while self._waiting:
-            _, _, turn = heapq.heappop(self._waiting)
-            if not turn.done():
-                turn.set_result(None)
-                return
-        self._free += 1
+        waiting = [place for place in self._waiting if not place[1].done()]
+        if not waiting:
+            self._waiting.clear()
+            self._free += 1
+            return
+        # How urgent it is may have changed since it came.
+        place = min(waiting, key=lambda each: each[0].urgency)
+        self._waiting.remove(place)
+        place[1].set_result(None)

@@ -2,7 +2,8 @@
 
 A manifest names its config and layers in the order in which clients ask for them. Their redirects
 are resolved side by side, small ones are fetched, and of the large ones the next few are begun, in
-a window that moves on as they are claimed. What nobody claims within seconds is closed.
+a window that moves on as they are claimed, and narrows as the line fills. What nobody claims
+within seconds is closed.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ logger = logging.getLogger(__name__)
 
 # Bytes of a blob that comes with one request, whatever the line.
 TINY = 256 * 1024
+# Seconds in a queue after which the line is full for what can wait (RFC 6817, section 2.5: TARGET).
+FULL_SECONDS = 0.1
 
 
 class Begun(Protocol):
@@ -61,6 +64,20 @@ class Starter(Protocol):
 
     def cost(self, blob: Descriptor) -> int:
         """Bytes that are fetched of one before anybody asks for it."""
+
+    def room(self, most: int) -> int:
+        """How many of so many transfers the line has room for now."""
+
+
+def narrowed(most: int, delay: float, round_trip: float) -> int:
+    """How many of so many transfers a line has room for, one at least.
+
+    Args:
+        most: transfers on an empty line.
+        delay: seconds that requests wait in the line's queue.
+        round_trip: seconds without a queue.
+    """
+    return max(1, round(most * (1 - delay / max(FULL_SECONDS, round_trip))))
 
 
 class Ahead:
@@ -186,7 +203,7 @@ class Image:
     def _has_room(self, blob: Descriptor) -> bool:
         """Whether one more may be begun; one that is a single request is no transfer."""
         large = sum(1 for begun in self._begun if begun.size > TINY)
-        if blob.size > TINY and large >= self._limits.transfers:
+        if blob.size > TINY and large and large >= self._starter.room(self._limits.transfers):
             return False
         spent = sum(self._starter.cost(begun) for begun in self._begun)
         return not spent or spent + self._starter.cost(blob) <= self._limits.bytes

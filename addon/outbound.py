@@ -9,26 +9,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import socket
 import ssl
 import time
 from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
-from weakref import WeakSet
 
 import aiohttp
 import certifi
-from cachetools import LRUCache
 from yarl import URL
 
+from addon.causes import cause_of, explained
 from addon.destinations import Destinations
-from addon.errors import UpstreamFailure, failure
+from addon.errors import failure
 from addon.headers import Fields
+from addon.hosts import Host, Hosts
 from addon.networks import Networks, may_redirect_to, parse_address
+from addon.proxies import proxy_for
+from addon.readahead import ReadAhead, grow, keep_small, start_small
 from addon.registry import authority
 from addon.reply import Body, BrokenTransfer
 from addon.retrying import tried
@@ -47,11 +48,10 @@ MAX_FIELD = 64 * 1024
 # Seconds that an idle connection is kept; Hub's own limit is near.
 KEEP_ALIVE = 60.0
 
-
-# Hosts whose distance is remembered.
-MAX_HOSTS = 256
-# A host whose fastest head came sooner than this is near: a round trip and some work.
-NEAR_SECONDS = 0.012
+# The host that a connection is opened for.
+_ASKED: ContextVar[Host] = ContextVar("asked")
+# Whether it is to be a new one, though others are idle.
+_ANEW: ContextVar[bool] = ContextVar("anew", default=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,17 +104,18 @@ class Outbound:
     """The pooled client. Made inside a running event loop; `close` ends all connections."""
 
     def __init__(self, settings: OutboundSettings) -> None:
+        start_small()
         self._settings = settings
-        # The fastest answer of each host: what came on top of it was chance, or work.
-        self._round_trips: LRUCache[str, float] = LRUCache(MAX_HOSTS)
-        self._opened: LRUCache[str, int] = LRUCache(MAX_HOSTS)
-        self._answers: LRUCache[str, WeakSet[aiohttp.ClientResponse]] = LRUCache(MAX_HOSTS)
+        self.hosts = Hosts()
+        # Told of each connection that broke off in the middle of a body: its origin, and whether
+        # an upstream had named it. Set by whoever opens connections ahead.
+        self.on_break: Callable[[str, bool], None] = _ignore
         self.destinations = Destinations()
         tls = _tls_context(settings)
         # Two pools, because a connection that the owner's word opened must not carry a redirect
         # to a private address, and the other way round.
-        self._named = _session(settings, tls, None, self._setup_trace())
-        self._redirected = _session(settings, tls, self._public_socket, self._setup_trace())
+        self._named = _session(settings, tls, _new_socket, _trace())
+        self._redirected = _session(settings, tls, self._public_socket, _trace())
 
     async def request(
         self,
@@ -124,6 +125,7 @@ class Outbound:
         *,
         body: bytes | None = None,
         redirected: bool = False,
+        answer_within: float | None = None,
     ) -> Answer:
         """Ask an upstream; the answer's body is read as its chunks are taken.
 
@@ -133,6 +135,7 @@ class Outbound:
             fields: all fields but Host and framing.
             body: a form's body.
             redirected: an upstream named the address, so private ones are refused.
+            answer_within: seconds for each try's connection and head, if not the owner's.
 
         Raises:
             UpstreamFailure: no answer came; it names host and cause.
@@ -141,7 +144,11 @@ class Outbound:
             self._check_literal(url)
 
         async def ask() -> Answer:
-            return await self._request(method, url, fields, body, redirected)
+            try:
+                async with asyncio.timeout(answer_within):
+                    return await self._request(method, url, fields, body, redirected)
+            except TimeoutError as e:
+                raise explained(authority(url), e) from e
 
         if method not in ("GET", "HEAD"):
             return await ask()
@@ -150,81 +157,56 @@ class Outbound:
     async def _request(
         self, method: str, url: str, fields: Fields, body: bytes | None, redirected: bool
     ) -> Answer:
-        proxy = _proxy_for(url)
+        proxy = proxy_for(url)
         # Through a proxy the socket leads to the proxy, which may well be a private address.
         session = self._redirected if redirected and not proxy else self._named
-        host = authority(url)
+        name = authority(url)
+        host = self.hosts.of(name)
+        _ASKED.set(host)
         try:
-            response = await session.request(
-                method,
-                URL(url, encoded=True),
-                headers=list(fields),
-                data=body,
-                proxy=proxy,
-                allow_redirects=False,
-                read_bufsize=READ_BUFFER,
-                trace_request_ctx=host,
-            )
+            with host.asked():
+                response = await session.request(
+                    method,
+                    URL(url, encoded=True),
+                    headers=list(fields),
+                    data=body,
+                    proxy=proxy,
+                    allow_redirects=False,
+                    read_bufsize=READ_BUFFER,
+                    trace_request_ctx=host,
+                )
         except (aiohttp.ClientError, OSError, ValueError) as e:
-            raise _explain(host, e) from e
+            raise explained(name, e) from e
         if not 200 <= response.status <= 599:
             response.close()
-            raise failure(host, f"it answered with status {response.status}")
-        self._answers.setdefault(host, WeakSet()).add(response)
-        return _answer(response, host)
+            raise failure(name, f"it answered with status {response.status}")
+        host.carries(response)
+        if response.connection and response.connection.transport:
+            keep_small(response.connection.transport)
+        origin = str(response.url.origin())
+        return _answer(response, name, lambda: self.on_break(origin, redirected))
 
-    async def touch(self, method: str, url: str, fields: Fields, *, redirected: bool) -> None:
-        """Ask once for what nobody wants: it leaves a connection open.
+    async def touch(
+        self, method: str, url: str, fields: Fields, *, redirected: bool, anew: bool = False
+    ) -> None:
+        """Ask once for what nobody wants: it leaves a connection open, a new one if `anew`.
 
         Raises:
             UpstreamFailure: no answer came.
         """
         if redirected:
             self._check_literal(url)
+        _ANEW.set(anew)
         await discard(await self._request(method, url, fields, None, redirected))
-
-    def busy(self, host: str) -> int:
-        """Connections to a host over which an answer is coming."""
-        return sum(answer.connection is not None for answer in self._answers.get(host, ()))
-
-    def opened(self, host: str) -> int:
-        """Connections that were opened to a host so far."""
-        return self._opened.get(host, 0)
-
-    def is_far(self, host: str) -> bool | None:
-        """Whether several connections to a host carry more than one; None: not known yet."""
-        took = self._round_trips.get(host)
-        return None if took is None else took > NEAR_SECONDS
 
     async def close(self) -> None:
         """End all connections."""
         await self._named.close()
         await self._redirected.close()
 
-    def _setup_trace(self) -> aiohttp.TraceConfig:
-        """Count connections, and note how long a head takes: a long line from a short one."""
-        trace = aiohttp.TraceConfig()
-
-        async def opened(_session: object, context: Any, _params: object) -> None:
-            host = context.trace_request_ctx
-            self._opened[host] = self._opened.get(host, 0) + 1
-
-        async def sent(_session: object, context: Any, _params: object) -> None:
-            context.sent = time.monotonic()
-
-        async def answered(_session: object, context: Any, _params: object) -> None:
-            host, took = context.trace_request_ctx, time.monotonic() - context.sent
-            self._round_trips[host] = min(took, self._round_trips.get(host, took))
-
-        trace.on_connection_create_end.append(opened)
-        trace.on_request_headers_sent.append(sent)
-        trace.on_request_end.append(answered)
-        return trace
-
     def _public_socket(self, info: Any) -> socket.socket:
-        family, kind, protocol, _, address = info
-        self._check(address[0])
-        return socket.socket(family=family, type=kind, proto=protocol)
+        self._check(info[4][0])
+        return _new_socket(info)
 
     def _check_literal(self, url: str) -> None:
         host = urlsplit(url).hostname or ""
@@ -244,6 +226,32 @@ class Outbound:
             f"refused to follow a redirect to {host}, which is not a public address;"
             f" --set docxy_redirect_private=NETWORK lists networks where it may lead"
         )
+
+
+def _new_socket(info: Any) -> socket.socket:
+    family, kind, protocol, *_ = info
+    sock = socket.socket(family=family, type=kind, proto=protocol)
+    _ASKED.get().connected_by(sock)
+    return sock
+
+
+def _trace() -> aiohttp.TraceConfig:
+    """Count connections, and note how long a head takes: a long line from a short one."""
+    trace = aiohttp.TraceConfig()
+
+    async def opened(_session: object, context: Any, _params: object) -> None:
+        context.trace_request_ctx.opened += 1
+
+    async def sent(_session: object, context: Any, _params: object) -> None:
+        context.sent = time.monotonic()
+
+    async def answered(_session: object, context: Any, _params: object) -> None:
+        context.trace_request_ctx.answered(time.monotonic() - context.sent)
+
+    trace.on_connection_create_end.append(opened)
+    trace.on_request_headers_sent.append(sent)
+    trace.on_request_end.append(answered)
+    return trace
 
 
 def _may_pass(error: BaseException) -> bool:
@@ -290,6 +298,17 @@ async def read_whole(answer: Answer, at_most: int) -> WholeAnswer:
     return WholeAnswer(answer.status, answer.fields, b"".join(pieces))
 
 
+class _Pool(aiohttp.TCPConnector):
+    """aiohttp's pool, which also opens a connection that nobody needs yet.
+
+    `_get` is an internal: it gives an idle connection, None where there is none. A test in
+    tests/e2e/test_outbound.py fails when it is not asked any more.
+    """
+
+    async def _get(self, key: Any, traces: Any) -> Any:
+        return None if _ANEW.get() else await super()._get(key, traces)
+
+
 def _session(
     settings: OutboundSettings,
     tls: ssl.SSLContext,
@@ -297,7 +316,7 @@ def _session(
     trace: aiohttp.TraceConfig,
 ) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(
+        connector=_Pool(
             ssl=tls,
             limit=MAX_CONNECTIONS,
             keepalive_timeout=KEEP_ALIVE,
@@ -338,26 +357,7 @@ def _tls_context(settings: OutboundSettings) -> ssl.SSLContext:
     return context
 
 
-def _proxy_for(url: str) -> str | None:
-    """The proxy that the environment names for an address (`HTTPS_PROXY`, `NO_PROXY`).
-
-    Raises:
-        UpstreamFailure: it is one for another protocol.
-    """
-    parts = urlsplit(url)
-    proxies = getproxies()
-    proxy = proxies.get(parts.scheme) or proxies.get("all")
-    if not proxy or proxy_bypass(parts.netloc):
-        return None
-    scheme, separator, _ = proxy.partition("://")
-    if separator and scheme.lower() not in ("http", "https"):
-        # aiohttp would speak HTTP to it all the same.
-        cause = f"the environment names a {scheme} proxy, and only http ones are spoken to"
-        raise failure(authority(url), cause)
-    return proxy if separator else f"http://{proxy}"
-
-
-def _answer(response: aiohttp.ClientResponse, host: str) -> Answer:
+def _answer(response: aiohttp.ClientResponse, host: str, broke: Callable[[], None]) -> Answer:
     fields = [(n.decode("latin-1"), v.decode("latin-1")) for n, v in response.raw_headers]
     length = _length(response)
     chunked = "chunked" in response.headers.get("Transfer-Encoding", "").lower()
@@ -366,7 +366,7 @@ def _answer(response: aiohttp.ClientResponse, host: str) -> Answer:
         fields=fields,
         length=length,
         closes_to_end=length is None and not chunked,
-        body=_UpstreamBody(response, host),
+        body=_UpstreamBody(response, host, broke),
     )
 
 
@@ -380,59 +380,31 @@ def _length(response: aiohttp.ClientResponse) -> int | None:
 class _UpstreamBody:
     """An upstream's body as it arrives."""
 
-    def __init__(self, response: aiohttp.ClientResponse, host: str) -> None:
+    def __init__(
+        self, response: aiohttp.ClientResponse, host: str, broke: Callable[[], None]
+    ) -> None:
         self._response = response
         self._host = host
+        self._broke = broke
+        self._read_ahead = ReadAhead()
 
     async def read(self) -> bytes:
         """What has arrived, or `BrokenTransfer` that says why nothing did."""
+        self._read_ahead.asked()
         try:
-            return await self._response.content.readany()
+            chunk = await self._response.content.readany()
         except (aiohttp.ClientError, OSError) as e:
-            raise BrokenTransfer(f"upstream {self._host} broke off: {_cause(e)}") from e
+            self._broke()
+            raise BrokenTransfer(f"upstream {self._host} broke off: {cause_of(e)}") from e
+        connection = self._response.connection
+        if self._read_ahead.given(len(chunk)) and connection and connection.transport:
+            grow(connection.transport)
+        return chunk
 
     def close(self) -> None:
         """Give a connection back if the body was read to its end, close it if not."""
         self._response.close()
 
 
-def _explain(host: str, error: Exception) -> UpstreamFailure:
-    timed_out = isinstance(error, asyncio.TimeoutError)
-    return failure(host, _cause(error), timed_out=timed_out)
-
-
-def _cause(error: Exception) -> str:
-    """Why it failed, in words: DNS, refused, TLS, time-out; never an address with a signature."""
-    match error:
-        case aiohttp.ConnectionTimeoutError():
-            return "time-out while connecting"
-        case TimeoutError():
-            return "time-out, no byte came for too long"
-        case aiohttp.ClientConnectorDNSError():
-            return "the name cannot be resolved (DNS)"
-        case aiohttp.ClientConnectorCertificateError():
-            return f"its TLS certificate is not valid: {error.certificate_error}"
-        case aiohttp.ClientConnectorSSLError():
-            return f"TLS failed: {error.os_error}"
-        case aiohttp.ClientProxyConnectionError():
-            return f"the proxy cannot be reached: {_reason(error.os_error)}"
-        case aiohttp.ClientHttpProxyError():
-            return f"the proxy answered {error.status}"
-        case aiohttp.ClientConnectorError():
-            return f"cannot connect: {_reason(error.os_error)}"
-        case aiohttp.ServerDisconnectedError():
-            return "it closed the connection without an answer"
-        case aiohttp.ClientPayloadError():
-            return "the body ended too early"
-        case aiohttp.ClientResponseError():
-            return "its answer is not HTTP"
-        case aiohttp.InvalidURL() | ValueError():
-            return "the address is not valid"
-        case OSError():
-            return f"the connection broke: {error.strerror or type(error).__name__}"
-    return type(error).__name__
-
-
-def _reason(error: OSError) -> str:
-    # asyncio's own text names the address and leaves out the reason.
-    return os.strerror(error.errno) if error.errno else str(error)
+def _ignore(_origin: str, _redirected: bool) -> None:
+    pass

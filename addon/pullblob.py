@@ -8,17 +8,19 @@ from functools import partial
 
 from addon.answers import reply_of, with_field
 from addon.asked import Asked
-from addon.blobs import BlobKey, BlobSource, Opened, Spread, blob_body, blob_length
+from addon.blobs import Opened, Spread
+from addon.blobsource import BlobKey, BlobSource
+from addon.bodies import blob_body, blob_length
 from addon.descriptors import Descriptor
 from addon.errors import MirrorError, UpstreamFailure, failure
 from addon.headers import Fields, to_client, to_registry
-from addon.inflight import Urgency
-from addon.lookahead import Ahead, AheadLimits, Begun
+from addon.inflight import Asker, Urgency
+from addon.lookahead import Ahead, AheadLimits, Begun, narrowed
 from addon.outbound import Answer
 from addon.ranges import Sent, Wanted, parse_wanted
 from addon.readers import not_for_everyone
 from addon.redirects import Redirects, follow
-from addon.registry import Registry, same_origin
+from addon.registry import Registry, authority, same_origin
 from addon.reply import Body, Reply
 from addon.routes import Blob
 from addon.sharing import EVERYONE, Reader
@@ -77,7 +79,7 @@ class BlobPulls:
         """
         upstream = self._upstream
         for method in ("GET", "HEAD"):
-            upstream.blobs.redirects.forget(BlobKey(*pull.key), method)
+            upstream.blobs.ways.redirects.forget(BlobKey(*pull.key), method)
         if upstream.small_blobs.get(pull.key) is None:
             return False  # it is asked for the blob itself
         try:
@@ -113,12 +115,12 @@ class BlobPulls:
         size = self._upstream.sizes.get(pull.key)
         if size is not None and self._upstream.small_blobs.takes(pull.route.digest, size):
             reply = await self._small(
-                self._begin_small(pull.reader, pull.key, size, Urgency.ASKED), pull
+                self._begin_small(pull.reader, pull.key, size, Asker(Urgency.ASKED)), pull
             )
             if reply:
                 return reply
         source = self._source(pull.reader, pull.key, pull.asked)
-        opened = await self._upstream.blobs.open(source, pull.wanted, size, Urgency.ASKED)
+        opened = await self._upstream.blobs.open(source, pull.wanted, size, Asker(Urgency.ASKED))
         if isinstance(opened, Answer):
             return self._passed(opened, pull)
         return self._reply(opened, pull)
@@ -193,7 +195,7 @@ class BlobPulls:
         url = f"{registry.url}/v2/{key[1]}/blobs/{key[2]}"
         own = [(n, v) for n, v in fields if n.lower() != "range"]
         return BlobSource(
-            self._upstream.blobs,
+            self._upstream.blobs.ways,
             registry,
             BlobKey(*key),
             url,
@@ -207,12 +209,12 @@ class BlobPulls:
         reader: Reader,
         key: tuple[str, str, str],
         size: int,
-        urgency: Urgency,
+        asker: Asker,
         spread: Spread | None = None,
     ) -> SmallBlob:
         async def open_body() -> tuple[Fields, Body]:
             source = self._source(reader, key, None)
-            opened = await self._upstream.blobs.open(source, None, size, urgency, spread)
+            opened = await self._upstream.blobs.open(source, None, size, asker, spread)
             host = self._upstream.learnt.now.authority
             if isinstance(opened, Answer):
                 opened.body.close()
@@ -222,7 +224,7 @@ class BlobPulls:
                 raise failure(host, f"it has {opened.sent.total} bytes, not {size}")
             return opened.answer.fields, opened.body
 
-        return self._upstream.small_blobs.begin(key, size, open_body)
+        return self._upstream.small_blobs.begin(key, size, open_body, asker)
 
     async def begin(
         self, reader: Reader, name: str, blob: Descriptor, side_by_side: int
@@ -231,10 +233,12 @@ class BlobPulls:
         key = (reader.audience, name, blob.digest)
         spread = Spread(self._upstream.blobs.pieces_for(side_by_side), self._window)
         if self._upstream.small_blobs.takes(blob.digest, blob.size):
-            self._begin_small(reader, key, blob.size, Urgency.AHEAD, spread)
+            self._begin_small(reader, key, blob.size, Asker(Urgency.AHEAD), spread)
             return None
         source = self._source(reader, key, None)
-        opened = await self._upstream.blobs.open(source, None, blob.size, Urgency.AHEAD, spread)
+        opened = await self._upstream.blobs.open(
+            source, None, blob.size, Asker(Urgency.AHEAD), spread
+        )
         if isinstance(opened, Answer):
             opened.body.close()
             return None
@@ -244,7 +248,7 @@ class BlobPulls:
         """Learn where a blob is."""
         if not self._upstream.small_blobs.get((reader.audience, name, blob.digest)):
             await self._source(reader, (reader.audience, name, blob.digest), None).locate(
-                Urgency.AHEAD
+                Asker(Urgency.AHEAD)
             )
 
     def cost(self, blob: Descriptor) -> int:
@@ -252,6 +256,13 @@ class BlobPulls:
         if self._upstream.small_blobs.takes(blob.digest, blob.size):
             return blob.size
         return min(blob.size, self._window)
+
+    def room(self, most: int) -> int:
+        """How many of so many transfers the line to where the blobs are has room for."""
+        registry, outbound = self._upstream.learnt.now, self._upstream.outbound
+        origins = outbound.destinations.of(registry.url) or (registry.url,)
+        host = outbound.hosts.of(authority(origins[0]))
+        return narrowed(most, host.delay, host.round_trip)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from addon.answers import reply_of, with_field
 from addon.asked import Asked
-from addon.blobs import blob_body
+from addon.bodies import blob_body
 from addon.errors import UpstreamFailure, failure
 from addon.headers import Fields, to_client, to_registry
 from addon.lookahead import Ahead

@@ -48,8 +48,11 @@ async def follow(
     fields: Fields,
     *,
     at_most: int = MAX_REDIRECTS,
+    answer_within: float | None = None,
 ) -> Followed:
     """Ask an address and follow so many of its redirects to the answer that is none.
+
+    Each has to answer within so many seconds, if that is less than the owner said.
 
     Raises:
         UpstreamFailure: an upstream failed, or a redirect leads where none may.
@@ -59,7 +62,9 @@ async def follow(
         if not is_registry:
             # For good: who is redirected back to the registry has been elsewhere.
             fields = without_authorization(fields)
-        answer = await outbound.request(method, url, fields, redirected=not is_registry)
+        answer = await outbound.request(
+            method, url, fields, redirected=not is_registry, answer_within=answer_within
+        )
         location = answer.get("Location")
         if answer.status not in REDIRECTS or not location:
             if not is_registry and answer.status < 400:

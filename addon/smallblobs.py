@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable
 
 from addon.errors import MirrorError
 from addon.headers import Fields
+from addon.inflight import Asker, Urgency
 from addon.reply import SLICE, Body, BrokenTransfer
 
 logger = logging.getLogger(__name__)
@@ -30,8 +31,9 @@ LEAST_COST = 16 * 1024
 class SmallBlob:
     """One blob that is in memory or on its way there."""
 
-    def __init__(self, digest: str, size: int) -> None:
+    def __init__(self, digest: str, size: int, asker: Asker) -> None:
         self.digest = digest
+        self.asker = asker
         self.size = size
         self.fields: Fields = ()
         self.is_whole = False
@@ -133,6 +135,7 @@ class SmallBlobBody:
         self._last = last
         self._is_open = True
         blob.readers += 1
+        blob.asker.urgency = min(blob.asker.urgency, Urgency.ASKED)
 
     @property
     def is_ready(self) -> bool:
@@ -194,12 +197,15 @@ class SmallBlobs:
         self._blobs[key] = self._blobs.pop(key)
         return blob
 
-    def begin(self, key: Key, size: int, open_body: OpenBody) -> SmallBlob:
-        """Fetch a blob that `takes` says yes to, unless it is here or on its way."""
+    def begin(self, key: Key, size: int, open_body: OpenBody, asker: Asker) -> SmallBlob:
+        """Fetch a blob that `takes` says yes to, unless it is here or on its way.
+
+        `asker` is whom `open_body` asks for: a client's from the first one on that reads it.
+        """
         blob = self.get(key)
         if blob:
             return blob
-        blob = SmallBlob(key[2], size)
+        blob = SmallBlob(key[2], size, asker)
         self._make_room(blob.cost)
         self._blobs[key] = blob
         task = asyncio.get_running_loop().create_task(blob.fill(open_body))

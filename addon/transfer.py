@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from addon.errors import MirrorError
-from addon.inflight import Budget, Urgency
+from addon.inflight import Asker, Budget, Urgency
+from addon.patience import Patience
 from addon.ranges import Wanted
 from addon.reply import Body, BrokenTransfer
 
@@ -31,9 +32,6 @@ FIRST_PIECE = 256 * KIB
 LARGEST_PIECE = 2048 * KIB
 FIRST_WINDOW = 16 * FIRST_PIECE
 LARGEST_WINDOW = 32 * 1024 * KIB
-# Seconds without a byte of the piece that the client waits for, after which it is asked again on
-# another connection; a lost packet's retransmission takes less.
-LAG = 3.0
 # Failures in a row, without a byte between them, after which a transfer is given up.
 MAX_FAILURES = 6
 FIRST_PAUSE = 0.1
@@ -47,7 +45,7 @@ class NoParts(OSError):
 class Source(Protocol):
     """Where a blob's bytes are asked for."""
 
-    async def open(self, wanted: Wanted, urgency: Urgency) -> Body:
+    async def open(self, wanted: Wanted, asker: Asker) -> Body:
         """The bytes from `wanted.first` on, to be read to `wanted.last` at most.
 
         Raises:
@@ -90,10 +88,19 @@ class Stream:
     """One stream from a byte to a byte, which goes on where it broke off."""
 
     def __init__(
-        self, source: Source, first: int, last: int, begun: Begun | None, urgency: Urgency
+        self,
+        source: Source,
+        first: int,
+        last: int,
+        begun: Begun | None,
+        asker: Asker,
+        broke: Callable[[], None] = lambda: None,
     ) -> None:
+        """Ask `source` for what `begun` does not hold; `broke` is told when a byte is missing."""
         self.at = first
-        self.urgency = urgency
+        self.is_broken = False
+        self._broke = broke
+        self._asker = asker
         self._last = last
         self._source = source
         self._begun = begun
@@ -113,16 +120,19 @@ class Stream:
             except (OSError, MirrorError) as e:
                 self.close()
                 logger.info("A blob goes on at byte %d: %s", self.at, e)
+                self.is_broken = True
+                self._broke()
                 await self._failures.note(e)
                 continue
             self._failures.forget()
+            self.is_broken = False
             self._advance(len(chunk))
             return chunk
         return b""
 
     async def _read(self) -> bytes:
         if self._begun is None:
-            body = await self._source.open(Wanted(self.at, self._last), self.urgency)
+            body = await self._source.open(Wanted(self.at, self._last), self._asker)
             self._begun = Begun(body, self._last)
         chunk = await self._begun.body.read()
         if not chunk:
@@ -191,7 +201,7 @@ class Pieces:
         begun: Begun | None,
         side_by_side: int,
         budget: Budget,
-        urgency: Urgency,
+        asker: Asker,
         window: int = FIRST_WINDOW,
     ) -> None:
         """Begin; so many bytes as the window holds may be here before anybody reads."""
@@ -199,7 +209,8 @@ class Pieces:
         self._last = last
         self._side_by_side = side_by_side
         self._budget = budget
-        self._urgency = urgency
+        self._asker = asker
+        self._patience = Patience()
         self._changed = asyncio.Event()
         self._pieces: deque[Piece] = deque()
         self._next = first
@@ -228,6 +239,7 @@ class Pieces:
             if piece.error:
                 raise piece.error
             if piece.is_done:
+                self._patience.was_right()
                 self._pieces.popleft()
                 self._fill()
                 continue
@@ -237,11 +249,14 @@ class Pieces:
         self.close()
         return b""
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether the next bytes are here."""
+        return bool(self._pieces and self._pieces[0].chunks)
+
     def claim(self) -> None:
         """A client waits for it now."""
-        self._urgency = Urgency.ASKED
-        for piece in self._pieces:
-            piece.stream.urgency = Urgency.ASKED
+        self._asker.urgency = Urgency.ASKED
         self._fill()
 
     def close(self) -> None:
@@ -257,7 +272,7 @@ class Pieces:
     async def _wait(self, piece: Piece) -> None:
         at = piece.stream.at
         try:
-            async with asyncio.timeout(LAG):
+            async with asyncio.timeout(self._patience.seconds):
                 # The others' bytes do not make up for those that the client waits for.
                 while not (piece.chunks or piece.is_done):
                     # The client is faster than the line: more may be on its way.
@@ -268,12 +283,16 @@ class Pieces:
         except TimeoutError:
             if piece.stream.at == at and not piece.is_done:
                 logger.info("A piece lags at byte %d and is asked for again", at)
+                self._patience.was_in_vain()
                 piece.stream.interrupt()
 
     def _fill(self) -> None:
         """Begin what the window has room for."""
-        while self._is_open and self._next <= self._last and len(self._pieces) < self._side_by_side:
-            window = self._budget.share(self._window, FIRST_PIECE)
+        # Of those that broke off nothing comes: others are begun beside them.
+        broken = min(sum(piece.stream.is_broken for piece in self._pieces), self._side_by_side)
+        at_most = self._side_by_side + broken
+        while self._is_open and self._next <= self._last and len(self._pieces) < at_most:
+            window = self._budget.share(self._window + broken * LARGEST_PIECE, FIRST_PIECE)
             length = min(self._piece_length(window), self._last + 1 - self._next)
             if self._pieces and self._next + length - self._given > window:
                 return
@@ -286,7 +305,7 @@ class Pieces:
 
     def _start(self, length: int, begun: Begun | None = None) -> None:
         last = self._next + length - 1
-        stream = Stream(self._source, self._next, last, begun, self._urgency)
+        stream = Stream(self._source, self._next, last, begun, self._asker, self._fill)
         self._pieces.append(Piece(stream, self._changed.set))
         self._next += length
 
@@ -294,8 +313,9 @@ class Pieces:
 class OneStream:
     """A blob in one stream, counted in the budget as every transfer is."""
 
-    def __init__(self, stream: Stream, budget: Budget) -> None:
+    def __init__(self, stream: Stream, budget: Budget, asker: Asker) -> None:
         self._stream = stream
+        self._asker = asker
         self._budget = budget
         self._is_open = True
         budget.enter()
@@ -312,7 +332,7 @@ class OneStream:
 
     def claim(self) -> None:
         """A client waits for it now."""
-        self._stream.urgency = Urgency.NOW
+        self._asker.urgency = Urgency.NOW
 
     def close(self) -> None:
         """End it."""

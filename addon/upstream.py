@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from cachetools import LRUCache
 
-from addon.blobs import BlobKey, BlobLimits, Blobs
+from addon.blobs import BlobLimits, Blobs
+from addon.blobsource import BlobKey
 from addon.errors import failure
 from addon.headers import to_token_service
 from addon.learning import LearntRegistry
@@ -104,7 +105,7 @@ class Upstream:
                     return (whose, name) == (audience, repository)
             return False
 
-        self.blobs.redirects.drop(is_meant)
+        self.blobs.ways.redirects.drop(is_meant)
         for key in [key for key in self.sizes if is_meant(key)]:
             del self.sizes[key]
         for revoked in self.revoked:

@@ -19,10 +19,12 @@ from typing import Any, Literal
 
 from addon.errors import MirrorError
 from addon.headers import to_registry
+from addon.hosts import NEAR_SECONDS
 from addon.learning import LearntRegistry
 from addon.option import Option
-from addon.outbound import NEAR_SECONDS, Outbound
+from addon.outbound import Outbound
 from addon.registry import authority, same_origin
+from addon.spares import Spares
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +53,7 @@ WARMING = (
     Option(
         "docxy_warm_cdn",
         int,
-        24,
+        28,
         "Connections that are kept open to each host that the registry's redirects lead to.",
     ),
     Option(
@@ -71,7 +73,7 @@ class WarmLimits:
     seconds: float = 900.0
     registry: int = 10
     token_service: int = 2
-    cdn: int = 24
+    cdn: int = 28
     state_dir: Path | None = None
 
 
@@ -108,9 +110,12 @@ class Warming:
         self._task: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
         self._is_closed = False
+        self._spares = Spares(outbound, limits.cdn)
 
     def start(self) -> None:
         """Open connections now, before the first client comes."""
+        if self._limits.seconds > 0:
+            self._outbound.on_break = self._spares.broke
         destinations = self._outbound.destinations
         destinations.on_new = self._learnt_of_one
         if self._limits.state_dir:
@@ -129,6 +134,7 @@ class Warming:
     def close(self) -> None:
         """Open no more; those that are open end with the pool."""
         self._is_closed = True
+        self._spares.close()
         if self._task:
             self._task.cancel()
 
@@ -181,10 +187,10 @@ class Warming:
     async def _refresh(self, place: Place, last: Round) -> None:
         """Use the connections that have been idle for longest, and open what is missing."""
         # Those that carry something now are left alone, and count.
-        missing = place.count - self._outbound.busy(place.host)
-        opened = self._outbound.opened(place.host)
-        asked = await self._ask(place, missing)
-        opened = self._outbound.opened(place.host) - opened
+        host = self._outbound.hosts.of(place.host)
+        opened = host.opened
+        asked = await self._ask(place, place.count - host.busy)
+        opened = host.opened - opened
         last.over(self._now(), all_were_closed=0 < asked <= opened)
 
     async def _ask(self, place: Place, count: int) -> int:
@@ -192,15 +198,16 @@ class Warming:
 
         On a short line a connection is opened when it is needed, and one tells of its length.
         """
-        if self._outbound.is_far(place.host) is False:
+        host = self._outbound.hosts.of(place.host)
+        if host.is_far is False:
             count = min(count, 1)
         if count < 1:
             return 0
         async with asyncio.TaskGroup() as group:
             first = group.create_task(self._touch(place))
-            if self._outbound.is_far(place.host) is None:
+            if host.is_far is None:
                 await asyncio.wait({first}, timeout=SETUP_ROUND_TRIPS * NEAR_SECONDS)
-                if first.done() and not self._outbound.is_far(place.host):
+                if first.done() and not host.is_far:
                     return 1
             # If that one is done already, its connection is idle and carries one of the others.
             for _ in range(count if first.done() else count - 1):

@@ -10,7 +10,9 @@ from typing import cast
 from addon.destinations import Destinations
 from addon.errors import MirrorError
 from addon.headers import Fields
+from addon.hosts import Hosts
 from addon.outbound import Answer, Outbound
+from addon.registry import authority
 from addon.reply import Body, MemoryBody
 
 
@@ -48,6 +50,7 @@ class FakeOutbound:
     gate: asyncio.Event | None = None
     asked: list[Asked] = field(default_factory=list)
     destinations: Destinations = field(default_factory=Destinations)
+    hosts: Hosts = field(default_factory=Hosts)
 
     async def request(
         self,
@@ -57,17 +60,16 @@ class FakeOutbound:
         *,
         body: bytes | None = None,
         redirected: bool = False,
+        answer_within: float | None = None,
     ) -> Answer:
         self.asked.append(Asked(method, url, list(fields), body, redirected))
         if self.gate:
             await self.gate.wait()
+        self.hosts.of(authority(url)).answered(0.001)
         answer = self.answers.pop(0)
         if isinstance(answer, MirrorError):
             raise answer
         return answer
-
-    def is_far(self, host: str) -> bool | None:
-        return False
 
     @property
     def outbound(self) -> Outbound:

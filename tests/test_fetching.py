@@ -7,7 +7,8 @@ import pytest
 
 from addon.answers import ping, with_api_version
 from addon.asked import Asked
-from addon.blobs import BlobLimits, VerifiedBody
+from addon.blobs import BlobLimits
+from addon.bodies import VerifiedBody
 from addon.errors import Refusal, UpstreamFailure
 from addon.fetching import Fetcher
 from addon.lookahead import AheadLimits

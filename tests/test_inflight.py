@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from addon.inflight import Budget, Lanes, Urgency
+from addon.inflight import Asker, Budget, Lanes, Urgency
 
 
 async def settle() -> None:
@@ -16,7 +16,7 @@ def entering(
     lanes: Lanes, order: list[str], name: str, urgency: Urgency = Urgency.ASKED
 ) -> asyncio.Task[None]:
     async def enter() -> None:
-        await lanes.enter(urgency)
+        await lanes.enter(Asker(urgency))
         order.append(name)
 
     return asyncio.get_running_loop().create_task(enter())
@@ -66,7 +66,7 @@ class TestLanes:
         self,
     ) -> None:
         lanes, order = Lanes(1), list[str]()
-        await lanes.enter(Urgency.AHEAD)
+        await lanes.enter(Asker(Urgency.AHEAD))
         for name in ("ahead1", "asked1", "ahead2", "asked2"):
             entering(lanes, order, name, Urgency.AHEAD if "ahead" in name else Urgency.ASKED)
         for _ in range(4):
@@ -75,9 +75,27 @@ class TestLanes:
         await settle()
         assert order == ["asked1", "asked2", "ahead1", "ahead2"]
 
+    async def test_what_is_claimed_while_it_waits_goes_before_what_is_ahead(self) -> None:
+        lanes, order = Lanes(1), list[str]()
+        await lanes.enter(Asker(Urgency.ASKED))
+        claimed = Asker(Urgency.AHEAD)
+        entering(lanes, order, "ahead", Urgency.AHEAD)
+
+        async def enter() -> None:
+            await lanes.enter(claimed)
+            order.append("claimed")
+
+        waiting = asyncio.get_running_loop().create_task(enter())
+        await settle()
+        claimed.urgency = Urgency.ASKED
+        lanes.leave()
+        await settle()
+        assert order == ["claimed"]
+        assert waiting.done()
+
     async def test_who_leaves_the_queue_takes_no_place(self) -> None:
         lanes, order = Lanes(1), list[str]()
-        await lanes.enter(Urgency.ASKED)
+        await lanes.enter(Asker(Urgency.ASKED))
         waiting = [entering(lanes, order, name) for name in "abc"]
         await settle()
         waiting[0].cancel()
@@ -89,7 +107,7 @@ class TestLanes:
 
     async def test_who_leaves_just_as_it_is_given_a_place_gives_it_on(self) -> None:
         lanes, order = Lanes(1), list[str]()
-        await lanes.enter(Urgency.ASKED)
+        await lanes.enter(Asker(Urgency.ASKED))
         leaving, next_ = entering(lanes, order, "leaving"), entering(lanes, order, "next")
         await settle()
         lanes.leave()  # the place is `leaving`'s, which has not run yet
@@ -100,7 +118,7 @@ class TestLanes:
 
     async def test_who_leaves_alone_as_it_is_given_a_place_gives_it_back(self) -> None:
         lanes, order = Lanes(1), list[str]()
-        await lanes.enter(Urgency.ASKED)
+        await lanes.enter(Asker(Urgency.ASKED))
         leaving = entering(lanes, order, "leaving")
         await settle()
         lanes.leave()

@@ -7,7 +7,7 @@ import pytest
 
 from addon.descriptors import Descriptor
 from addon.errors import failure
-from addon.lookahead import TINY, Ahead, AheadLimits, Begun
+from addon.lookahead import TINY, Ahead, AheadLimits, Begun, narrowed
 from addon.sharing import EVERYONE, Reader
 from addon.watchers import PATIENCE
 
@@ -36,6 +36,8 @@ class Starter:
         self.resolving = 0
         self.most_resolving = 0
         self.fails: set[str] = set()
+        # Transfers that the line has room for.
+        self.line = 1000
 
     async def begin(
         self, reader: Reader, repository: str, blob: Descriptor, side_by_side: int
@@ -62,6 +64,9 @@ class Starter:
 
     def cost(self, blob: Descriptor) -> int:
         return min(blob.size, LARGE)
+
+    def room(self, most: int) -> int:
+        return min(most, self.line)
 
     @property
     def open(self) -> int:
@@ -91,6 +96,22 @@ async def settle() -> None:
 Look = Callable[..., None]
 
 
+@pytest.mark.parametrize(
+    ("delay", "round_trip", "transfers"),
+    [
+        pytest.param(0.0, 0.2, 8, id="an empty line"),
+        pytest.param(0.1, 0.2, 4, id="a queue of half a round trip"),
+        pytest.param(0.2, 0.2, 1, id="a queue of a round trip: it is full"),
+        pytest.param(9.0, 0.2, 1, id="one at least"),
+        pytest.param(0.05, 0.02, 4, id="a short line is full after a tenth of a second"),
+    ],
+)
+def test_a_line_has_room_for_fewer_transfers_the_fuller_it_is(
+    delay: float, round_trip: float, transfers: int
+) -> None:
+    assert narrowed(8, delay, round_trip) == transfers
+
+
 class TestWindow:
     async def test_the_first_are_begun_and_the_next_as_they_are_claimed(
         self, starter: Starter
@@ -116,6 +137,26 @@ class TestWindow:
         # Each begun once at most, and what was asked for before it was begun never.
         assert len(starter.begun) == len(set(starter.begun))
         assert starter.open == len(starter.begun)  # all are their askers'
+
+    async def test_it_narrows_while_the_line_is_full_and_widens_again(
+        self, starter: Starter
+    ) -> None:
+        ahead = Ahead(starter, limits(transfers=3))
+        ahead.look("c", READER, "a", layers(8))
+        await settle()
+        assert starter.begun == ["0", "1", "2"]
+        starter.line = 1
+        for digest in "01":
+            await ahead.claim((EVERYONE, "a", digest))
+            await settle()
+        assert starter.begun == ["0", "1", "2"]
+        await ahead.claim((EVERYONE, "a", "2"))
+        await settle()
+        assert starter.begun == ["0", "1", "2", "3"]
+        starter.line = 1000
+        await ahead.claim((EVERYONE, "a", "3"))
+        await settle()
+        assert starter.begun == ["0", "1", "2", "3", "4", "5", "6"]
 
     async def test_what_is_claimed_is_claimed_once(self, starter: Starter) -> None:
         ahead = Ahead(starter, limits())

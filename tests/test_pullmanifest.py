@@ -410,7 +410,7 @@ class TestWhoMayHaveIt:
         assert (await site.pull(token, tag=digest)).status == status
         assert (await site.blob(b"layer", token)).status == status
         assert (len(site.upstream.manifests), len(site.upstream.small_blobs)) == (0, 0)
-        assert len(site.upstream.blobs.redirects) == 0
+        assert len(site.upstream.blobs.ways.redirects) == 0
         # And when the registry is down after that, nothing is given that it refused.
         site.hub.down()
         with pytest.raises(UpstreamFailure):
@@ -481,7 +481,7 @@ class TestOff:
             assert site.hub.count("registry", "GET", "/blobs/") == number
             assert site.hub.count("cdn") == number
         assert len(site.upstream.manifests) == len(site.upstream.small_blobs) == 0
-        assert len(site.upstream.blobs.redirects) == len(site.upstream.tokens) == 0
+        assert len(site.upstream.blobs.ways.redirects) == len(site.upstream.tokens) == 0
 
     async def test_only_a_client_makes_the_mirror_send_a_get(self) -> None:
         site = Site(ahead=AheadLimits(4, 10**6, 60.0, images=10))

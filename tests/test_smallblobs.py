@@ -8,6 +8,7 @@ import pytest
 
 from addon.errors import failure
 from addon.headers import Fields
+from addon.inflight import Asker, Urgency
 from addon.reply import Body, BrokenTransfer
 from addon.smallblobs import LEAST_COST, SmallBlob, SmallBlobBody, SmallBlobs
 
@@ -76,7 +77,9 @@ def whole(blob: SmallBlob) -> SmallBlobBody:
 
 async def kept(blobs: SmallBlobs, content: bytes, repository: str = "a") -> SmallBlob:
     line = Line()
-    blob = blobs.begin(key(digest_of(content), "", repository), len(content), line.open)
+    blob = blobs.begin(
+        key(digest_of(content), "", repository), len(content), line.open, Asker(Urgency.AHEAD)
+    )
     line.send(content, b"")
     await settle()
     assert blob.is_whole
@@ -91,7 +94,7 @@ def blobs() -> SmallBlobs:
 class TestOneBlob:
     async def test_is_given_while_it_arrives_but_for_its_last_byte(self, blobs: SmallBlobs) -> None:
         line = Line()
-        blob = blobs.begin(key(), SIZE, line.open)
+        blob = blobs.begin(key(), SIZE, line.open, Asker(Urgency.AHEAD))
         body = whole(blob)
         line.send(CONTENT[:40])
         await blob.head()
@@ -121,7 +124,7 @@ class TestOneBlob:
         self, blobs: SmallBlobs, chunks: list[bytes | Exception]
     ) -> None:
         line = Line()
-        blob = blobs.begin(key(), SIZE, line.open)
+        blob = blobs.begin(key(), SIZE, line.open, Asker(Urgency.AHEAD))
         body = whole(blob)
         got = b""
         line.send(*chunks)
@@ -140,10 +143,10 @@ class TestOneBlob:
 
     async def test_is_asked_for_again_after_it_failed(self, blobs: SmallBlobs) -> None:
         bad, good = Line(), Line()
-        blobs.begin(key(), SIZE, bad.open)
+        blobs.begin(key(), SIZE, bad.open, Asker(Urgency.AHEAD))
         bad.send(b"x", b"")
         await settle()
-        blob = blobs.begin(key(), SIZE, good.open)
+        blob = blobs.begin(key(), SIZE, good.open, Asker(Urgency.AHEAD))
         good.send(CONTENT, b"")
         assert await read_all(whole(blob)) == CONTENT
 
@@ -151,7 +154,7 @@ class TestOneBlob:
         async def refuse() -> tuple[Fields, Body]:
             raise failure("r.example", "no")
 
-        blob = blobs.begin(key(), SIZE, refuse)
+        blob = blobs.begin(key(), SIZE, refuse, Asker(Urgency.AHEAD))
         with pytest.raises(Exception, match=r"r\.example"):
             await blob.head()
         with pytest.raises(BrokenTransfer, match=r"r\.example"):
@@ -163,7 +166,7 @@ class TestOneBlob:
         async def slip() -> tuple[Fields, Body]:
             raise RuntimeError("a slip")
 
-        blob = blobs.begin(key(), SIZE, slip)
+        blob = blobs.begin(key(), SIZE, slip, Asker(Urgency.AHEAD))
         with pytest.raises(BrokenTransfer):
             await blob.head()
         await settle()
@@ -172,7 +175,9 @@ class TestOneBlob:
 
     async def test_many_readers_at_their_own_speed_share_one_fetch(self, blobs: SmallBlobs) -> None:
         line = Line()
-        bodies = [whole(blobs.begin(key(), SIZE, line.open)) for _ in range(5)]
+        bodies = [
+            whole(blobs.begin(key(), SIZE, line.open, Asker(Urgency.AHEAD))) for _ in range(5)
+        ]
         readers = [asyncio.get_running_loop().create_task(read_all(body)) for body in bodies[:3]]
         line.send(CONTENT[:10])
         await settle()
@@ -184,7 +189,7 @@ class TestOneBlob:
 
     async def test_a_reader_that_leaves_does_not_end_it_for_others(self, blobs: SmallBlobs) -> None:
         line = Line()
-        blob = blobs.begin(key(), SIZE, line.open)
+        blob = blobs.begin(key(), SIZE, line.open, Asker(Urgency.AHEAD))
         leaving = asyncio.get_running_loop().create_task(read_all(whole(blob)))
         staying = asyncio.get_running_loop().create_task(read_all(whole(blob)))
         await settle()
@@ -195,7 +200,7 @@ class TestOneBlob:
 
     async def test_who_comes_after_it_failed_is_told(self, blobs: SmallBlobs) -> None:
         line = Line()
-        blob = blobs.begin(key(), SIZE, line.open)
+        blob = blobs.begin(key(), SIZE, line.open, Asker(Urgency.AHEAD))
         line.send(OSError("reset"))
         await settle()
         with pytest.raises(OSError, match="reset"):
@@ -259,7 +264,7 @@ class TestBudget:
         blobs = SmallBlobs(2 * ROOM, ROOM)
         lines = [Line(), Line()]
         for number, line in enumerate(lines):
-            blobs.begin(key(digest_of(b"%d" % number)), 1, line.open)
+            blobs.begin(key(digest_of(b"%d" % number)), 1, line.open, Asker(Urgency.AHEAD))
         assert not blobs.takes(DIGEST, SIZE)
         lines[0].send(b"0", b"")
         await settle()
@@ -302,7 +307,7 @@ class TestDropping:
         keys = [key(), key(audience="hash"), key(repository="b")]
         for each in keys:
             line = Line()
-            blobs.begin(each, SIZE, line.open)
+            blobs.begin(each, SIZE, line.open, Asker(Urgency.AHEAD))
             line.send(CONTENT, b"")
         await settle()
         blobs.drop("", "a")
@@ -310,7 +315,7 @@ class TestDropping:
 
     async def test_lets_who_reads_read_on(self, blobs: SmallBlobs) -> None:
         line = Line()
-        body = whole(blobs.begin(key(), SIZE, line.open))
+        body = whole(blobs.begin(key(), SIZE, line.open, Asker(Urgency.AHEAD)))
         line.send(CONTENT[:10])
         await body.read()
         blobs.drop("", "a")
@@ -319,9 +324,9 @@ class TestDropping:
 
     async def test_close_ends_all_fetches_and_tells_who_waits(self, blobs: SmallBlobs) -> None:
         line, unbegun = Line(), Line()
-        waiting = blobs.begin(key(), SIZE, line.open)
+        waiting = blobs.begin(key(), SIZE, line.open, Asker(Urgency.AHEAD))
         await settle()
-        too_late = blobs.begin(key(repository="b"), SIZE, unbegun.open)
+        too_late = blobs.begin(key(repository="b"), SIZE, unbegun.open, Asker(Urgency.AHEAD))
         heads = [asyncio.get_running_loop().create_task(b.head()) for b in (waiting, too_late)]
         blobs.close()
         results = await asyncio.gather(*heads, return_exceptions=True)

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from addon import transfer
+from addon import patience, transfer
 from addon.errors import failure
-from addon.inflight import Budget, Lanes, Urgency
+from addon.inflight import Asker, Budget, Lanes, Urgency
 from addon.ranges import Wanted
 from addon.reply import Body, BrokenTransfer
 from addon.transfer import (
@@ -82,16 +82,16 @@ class Site:
         self.fault: Callable[[int], tuple[int | None, str]] = lambda _: (None, "")
 
     async def open_at(self, first: int, last: int, number: int = -1) -> Connection:
-        await self.lanes.enter(Urgency.ASKED)
+        await self.lanes.enter(Asker(Urgency.ASKED))
         after, how = self.fault(number)
         connection = Connection(self, first, last, after, how)
         self.open.append(connection)
         return connection
 
-    async def open_(self, wanted: Wanted, urgency: Urgency) -> Body:
+    async def open_(self, wanted: Wanted, asker: Asker) -> Body:
         number = len(self.asked)
         self.asked.append(wanted)
-        self.urgencies.append(urgency)
+        self.urgencies.append(asker.urgency)
         await asyncio.sleep(0)
         if self.open_errors:
             raise self.open_errors.pop(0)
@@ -105,8 +105,8 @@ class Source:
     def __init__(self, site: Site) -> None:
         self._site = site
 
-    async def open(self, wanted: Wanted, urgency: Urgency) -> Body:
-        return await self._site.open_(wanted, urgency)
+    async def open(self, wanted: Wanted, asker: Asker) -> Body:
+        return await self._site.open_(wanted, asker)
 
 
 async def settle(turns: int = 200) -> None:
@@ -137,13 +137,13 @@ def left(site: Site, budget: Budget) -> tuple[int, int, int]:
 
 
 def stream(site: Site, first: int = 0, last: int = LAST, begun: Begun | None = None) -> Stream:
-    return Stream(Source(site), first, last, begun, Urgency.ASKED)
+    return Stream(Source(site), first, last, begun, Asker(Urgency.ASKED))
 
 
 def pieces(
     site: Site, budget: Budget, first: int = 0, last: int = LAST, begun: Begun | None = None
 ) -> Pieces:
-    return Pieces(Source(site), first, last, begun, 8, budget, Urgency.ASKED)
+    return Pieces(Source(site), first, last, begun, 8, budget, Asker(Urgency.ASKED))
 
 
 BREAKS = [
@@ -228,7 +228,7 @@ class TestStream:
 
 class TestOneStream:
     async def test_is_counted_while_it_is_open(self, site: Site, budget: Budget) -> None:
-        body = OneStream(stream(site), budget)
+        body = OneStream(stream(site), budget, Asker(Urgency.NOW))
         assert budget.running == 1
         await body.read()
         for _ in range(2):
@@ -236,7 +236,7 @@ class TestOneStream:
         assert left(site, budget) == (0, 0, 0)
 
     async def test_closed_is_no_clean_end_and_asks_nobody(self, site: Site, budget: Budget) -> None:
-        body = OneStream(stream(site), budget)
+        body = OneStream(stream(site), budget, Asker(Urgency.NOW))
         await body.read()
         body.close()
         with pytest.raises(BrokenTransfer):
@@ -244,7 +244,8 @@ class TestOneStream:
         assert len(site.asked) == 1
 
     async def test_claimed_is_urgent(self, site: Site, budget: Budget) -> None:
-        body = OneStream(Stream(Source(site), 0, LAST, None, Urgency.AHEAD), budget)
+        asker = Asker(Urgency.AHEAD)
+        body = OneStream(Stream(Source(site), 0, LAST, None, asker), budget, asker)
         body.claim()
         await body.read()
         assert site.urgencies == [Urgency.NOW]
@@ -330,6 +331,17 @@ class TestPieces:
         await settle()
         assert left(site, budget) == (0, 0, 0)
 
+    async def test_others_are_begun_beside_those_that_broke_off(
+        self, site: Site, budget: Budget
+    ) -> None:
+        site.fault = lambda number: (0, "reset") if number < 2 else (0, "stall")
+        body = pieces(site, budget)
+        await settle()
+        # Eight, two of which are asked for again, and two beside them; then all stall.
+        assert len(site.asked) == 12
+        assert len({wanted.first for wanted in site.asked}) == 10
+        body.close()
+
     async def test_a_slip_of_the_mirrors_own_leaves_no_gap(
         self, site: Site, budget: Budget
     ) -> None:
@@ -355,7 +367,7 @@ class TestPieces:
     async def test_one_that_lags_is_asked_for_again_though_others_go_on(
         self, site: Site, budget: Budget, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(transfer, "LAG", 0.02)
+        monkeypatch.setattr(patience, "SHORTEST", 0.02)
         site.fault = lambda number: (1000, "stall") if number == 0 else (None, "")
         assert await read_all(pieces(site, budget)) == CONTENT
         assert Wanted(1000, site.asked[0].last) in site.asked
@@ -365,7 +377,7 @@ class TestPieces:
         self, site: Site, budget: Budget, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Others that trickle must not put it off for ever."""
-        monkeypatch.setattr(transfer, "LAG", 0.05)
+        monkeypatch.setattr(patience, "SHORTEST", 0.05)
         site.fault = lambda number: (0, "stall") if number == 0 else (None, "")
         body = pieces(site, budget)
 
@@ -427,7 +439,7 @@ class TestWindow:
         self, site: Site, budget: Budget
     ) -> None:
         window = 2 * FIRST_PIECE
-        body = Pieces(Source(site), 0, LAST, None, 8, budget, Urgency.AHEAD, window)
+        body = Pieces(Source(site), 0, LAST, None, 8, budget, Asker(Urgency.AHEAD), window)
         await settle()
         assert site.sent == window
         assert set(site.urgencies) == {Urgency.AHEAD}
@@ -451,7 +463,7 @@ class TestClosing:
             # Every lane is free again.
             for _ in range(3):
                 async with asyncio.timeout(1):
-                    await site.lanes.enter(Urgency.ASKED)
+                    await site.lanes.enter(Asker(Urgency.ASKED))
 
     async def test_is_no_clean_end(self, site: Site, budget: Budget) -> None:
         body = pieces(site, budget)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from addon.blobs import BlobKey
+from addon.blobsource import BlobKey
 from addon.manifests import Kept
 from addon.upstream import DENIED, Limits, Upstream
 from tests.upstreams import Site
@@ -18,7 +18,7 @@ def remembering(*keys: tuple[str, str, str]) -> Upstream:
         upstream.sizes[audience, repository, digest] = 5
         for method in ("GET", "HEAD"):
             key = BlobKey(audience, repository, digest)
-            upstream.blobs.redirects.keep(key, method, "https://cdn.example/x")
+            upstream.blobs.ways.redirects.keep(key, method, "https://cdn.example/x")
     return upstream
 
 
@@ -28,7 +28,7 @@ def knows(upstream: Upstream, audience: str, repository: str, digest: str) -> li
         upstream.access.holds(audience, repository),
         upstream.manifests.get(audience, repository, digest) is not None,
         (audience, repository, digest) in upstream.sizes,
-        *(upstream.blobs.redirects.get(key, method) is not None for method in ("GET", "HEAD")),
+        *(upstream.blobs.ways.redirects.get(key, method) is not None for method in ("GET", "HEAD")),
     ]
 
 

@@ -36,6 +36,23 @@ LIMITS = WarmLimits(seconds=900, registry=3, token_service=2, cdn=4)
 
 
 @dataclass
+class HostOf:
+    """What is known of a host."""
+
+    upstreams: Upstreams
+    name: str
+    is_far: bool | None
+
+    @property
+    def busy(self) -> int:
+        return self.upstreams.carrying[self.name]
+
+    @property
+    def opened(self) -> int:
+        return self.upstreams.made[self.name]
+
+
+@dataclass
 class Upstreams:
     """Stands for the outbound client: opens what is not idle, and forgets nothing."""
 
@@ -49,14 +66,16 @@ class Upstreams:
     fields: set[str] = field(default_factory=set)
     destinations: Destinations = field(default_factory=Destinations)
 
-    def is_far(self, host: str) -> bool | None:
-        return self.far if self.made[host] or self.far else None
+    @property
+    def hosts(self) -> Upstreams:
+        return self
 
-    def busy(self, host: str) -> int:
-        return self.carrying[host]
+    def of(self, host: str) -> HostOf:
+        is_far = self.far if self.made[host] or self.far else None
+        return HostOf(self, host, is_far)
 
-    def opened(self, host: str) -> int:
-        return self.made[host]
+    def on_break(self, origin: str, redirected: bool) -> None:
+        raise NotImplementedError
 
     async def touch(self, method: str, url: str, fields: Fields, *, redirected: bool) -> None:
         host = authority(url)

@@ -15,6 +15,7 @@ from addon.destinations import Destinations
 from addon.errors import MirrorError, failure
 from addon.fetching import Fetcher
 from addon.headers import Fields
+from addon.hosts import Host, Hosts
 from addon.lookahead import AheadLimits
 from addon.outbound import Answer, Outbound
 from addon.registry import parse_registry
@@ -55,6 +56,19 @@ class Request:
         return next((v for n, v in self.fields if n.lower() == name.lower()), "")
 
 
+class HostsAt(Hosts):
+    """Hosts that are all far, or all near."""
+
+    def __init__(self, far: bool) -> None:
+        super().__init__()
+        self._far = far
+
+    def of(self, name: str) -> Host:
+        host = super().of(name)
+        host.answered(0.2 if self._far else 0.001)
+        return host
+
+
 @dataclass
 class FakeHub:
     """Answers as Hub does; every attribute may be changed at any time."""
@@ -87,6 +101,7 @@ class FakeHub:
         *,
         body: bytes | None = None,
         redirected: bool = False,
+        answer_within: float | None = None,
     ) -> Answer:
         scheme, _, rest = url.partition("://")
         host, _, path = rest.partition("/")
@@ -105,8 +120,9 @@ class FakeHub:
         self.bodies.append(given.body)
         return given
 
-    def is_far(self, host: str) -> bool | None:
-        return self.far
+    @property
+    def hosts(self) -> Hosts:
+        return HostsAt(self.far)
 
     @property
     def outbound(self) -> Outbound:

@@ -9,10 +9,12 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import pytest_asyncio
 
+from addon.outbound import Outbound, OutboundSettings
 from tests.e2e.client import ask, bearer, connect
 from tests.e2e.mirrors import mirror_with
 from tests.hub import Delivery, Hub, Image
@@ -150,6 +152,30 @@ class TestConnections:
         for _ in range(5):
             assert (await ask(mirror, target, "HEAD", token)).status == 200
         assert accepted(hub) == before
+
+
+class TestOneThatNobodyNeedsYet:
+    """What this project knows of aiohttp's inside: if this fails, `_Pool._get` is not asked."""
+
+    async def test_is_opened_though_another_is_idle(self, hub: Hub) -> None:
+        outbound = Outbound(OutboundSettings(trusted_ca=str(hub.ca_file)))
+        host = outbound.hosts.of(urlsplit(hub.registry_url).netloc)
+
+        async def touch(*, anew: bool) -> None:
+            await outbound.touch("GET", f"{hub.registry_url}/v2/", [], redirected=False, anew=anew)
+
+        try:
+            await touch(anew=False)
+            await touch(anew=False)
+            assert (host.opened, host.idle) == (1, 1)
+            await touch(anew=True)
+            assert (host.opened, host.idle) == (2, 2)
+            await asyncio.gather(touch(anew=False), touch(anew=False))
+            assert (host.opened, host.idle) == (2, 2)
+        finally:
+            await outbound.close()
+        await asyncio.sleep(0)
+        assert host.connections == 0
 
 
 class TestNothingOfItsOwn:

@@ -1,0 +1,101 @@
+"""Bodies made of others: one that holds a place, one that begins later, one that is checked."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+from addon.inflight import Lanes
+from addon.outbound import Answer
+from addon.reply import Body, BrokenTransfer
+
+_HASHES = {"sha256": hashlib.sha256, "sha512": hashlib.sha512}
+_CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/(?:[0-9]+|\*)")
+
+
+class Laned:
+    """A body that holds its host's lane until it has ended."""
+
+    def __init__(self, body: Body, lane: Lanes) -> None:
+        self._body = body
+        self._lane: Lanes | None = lane
+
+    async def read(self) -> bytes:
+        """The next bytes."""
+        return await self._body.read()
+
+    def close(self) -> None:
+        """End it, and let the next one in."""
+        self._body.close()
+        if self._lane:
+            self._lane.leave()
+            self._lane = None
+
+
+class Skipping:
+    """A body without its first bytes, for an upstream that knows no ranges."""
+
+    def __init__(self, body: Body, count: int) -> None:
+        self._body = body
+        self._left = count
+
+    async def read(self) -> bytes:
+        """The next bytes that count."""
+        while True:
+            chunk = await self._body.read()
+            if not chunk or len(chunk) > self._left:
+                kept, self._left = chunk[self._left :], 0
+                return kept
+            self._left -= len(chunk)
+
+    def close(self) -> None:
+        """End it."""
+        self._body.close()
+
+
+class VerifiedBody:
+    """A body that ends only as the content of its digest, otherwise as a broken transfer.
+
+    Where an answer has neither length nor chunks, nothing else tells its end from a break.
+    """
+
+    def __init__(self, body: Body, digest: str) -> None:
+        algorithm, _, self._expected = digest.partition(":")
+        self._seen = _HASHES[algorithm]()
+        self._digest = digest
+        self._body = body
+
+    async def read(self) -> bytes:
+        """The next chunk."""
+        chunk = await self._body.read()
+        self._seen.update(chunk)
+        if not chunk and self._seen.hexdigest() != self._expected:
+            raise BrokenTransfer(f"what came is not {self._digest}")
+        return chunk
+
+    def close(self) -> None:
+        """End the transfer."""
+        self._body.close()
+
+
+def blob_length(answer: Answer) -> int | None:
+    """A body's length, where its framing or the range that it is tells it.
+
+    A part that ends with its connection has no digest to be checked by.
+    """
+    match = _CONTENT_RANGE.fullmatch(answer.get("Content-Range") or "")
+    if answer.status != 206 or not answer.closes_to_end or not match:
+        return answer.length
+    first, last = int(match[1]), int(match[2])
+    return last - first + 1 if first <= last else None
+
+
+def blob_body(answer: Answer, digest: str) -> Body:
+    """The bytes of a blob or manifest, which end cleanly only where they are known to be whole.
+
+    Length or chunks say so themselves. Where there is neither, the digest does.
+    """
+    algorithm = digest.partition(":")[0]
+    if answer.status != 200 or not answer.closes_to_end or algorithm not in _HASHES:
+        return answer.body
+    return VerifiedBody(answer.body, digest)

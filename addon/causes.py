@@ -1,0 +1,53 @@
+"""Why an upstream gave no answer, in words; never an address with a signature."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+import aiohttp
+
+from addon.errors import UpstreamFailure, failure
+
+
+def explained(host: str, error: Exception) -> UpstreamFailure:
+    """The failure that an error of the HTTP client is."""
+    timed_out = isinstance(error, asyncio.TimeoutError)
+    return failure(host, cause_of(error), timed_out=timed_out)
+
+
+def cause_of(error: Exception) -> str:
+    """DNS, refused, TLS, time-out, in words."""
+    match error:
+        case aiohttp.ConnectionTimeoutError():
+            return "time-out while connecting"
+        case TimeoutError():
+            return "time-out, no byte came for too long"
+        case aiohttp.ClientConnectorDNSError():
+            return "the name cannot be resolved (DNS)"
+        case aiohttp.ClientConnectorCertificateError():
+            return f"its TLS certificate is not valid: {error.certificate_error}"
+        case aiohttp.ClientConnectorSSLError():
+            return f"TLS failed: {error.os_error}"
+        case aiohttp.ClientProxyConnectionError():
+            return f"the proxy cannot be reached: {_reason(error.os_error)}"
+        case aiohttp.ClientHttpProxyError():
+            return f"the proxy answered {error.status}"
+        case aiohttp.ClientConnectorError():
+            return f"cannot connect: {_reason(error.os_error)}"
+        case aiohttp.ServerDisconnectedError():
+            return "it closed the connection without an answer"
+        case aiohttp.ClientPayloadError():
+            return "the body ended too early"
+        case aiohttp.ClientResponseError():
+            return "its answer is not HTTP"
+        case aiohttp.InvalidURL() | ValueError():
+            return "the address is not valid"
+        case OSError():
+            return f"the connection broke: {error.strerror or type(error).__name__}"
+    return type(error).__name__
+
+
+def _reason(error: OSError) -> str:
+    # asyncio's own text names the address and leaves out the reason.
+    return os.strerror(error.errno) if error.errno else str(error)

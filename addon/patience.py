@@ -1,0 +1,26 @@
+"""How long one waits for a byte of a part before it is asked for elsewhere.
+
+A lost packet is sent again within a second or two; what stays away longer may come sooner over
+another connection. But an upstream that always takes long must not be asked in vain for ever, so
+each time it takes twice as long.
+"""
+
+from __future__ import annotations
+
+SHORTEST = 3.0
+LONGEST = 30.0
+
+
+class Patience:
+    """Seconds to wait, which grow while they are in vain and shrink again while they are not."""
+
+    def __init__(self) -> None:
+        self.seconds = SHORTEST
+
+    def was_in_vain(self) -> None:
+        """Nothing came."""
+        self.seconds = min(self.seconds * 2, LONGEST)
+
+    def was_right(self) -> None:
+        """A part came."""
+        self.seconds = max(self.seconds / 2, SHORTEST)

@@ -1,0 +1,153 @@
+"""Where a blob's parts are asked for, with a fake Hub whose CDN is far."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from typing import cast
+
+import pytest
+
+from addon.blobsource import BlobKey, BlobSource, Ways
+from addon.errors import UpstreamFailure, failure
+from addon.headers import Fields
+from addon.inflight import Asker, Urgency
+from addon.outbound import Answer, Outbound
+from addon.patience import LONGEST, SHORTEST
+from addon.ranges import Wanted
+from addon.redirects import Redirects
+from addon.registry import parse_registry
+from tests.clock import Clock
+from tests.outbounds import answer
+from tests.upstreams import HostsAt
+
+REGISTRY = parse_registry("", official="library")
+KEY = BlobKey("", "library/a", "sha256:" + "0" * 64)
+URL = f"{REGISTRY.url}/v2/library/a/blobs/{KEY.digest}"
+CDN = "https://cdn.example/data"
+TOTAL = 100
+PART = Wanted(0, 9)
+
+
+class Cdn:
+    """Stands for the outbound client; notes what each request may take."""
+
+    def __init__(self, *, far: bool = True) -> None:
+        self.hosts = HostsAt(far)
+        self.within: list[float | None] = []
+        self.failures: list[UpstreamFailure] = []
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        fields: Fields,
+        *,
+        redirected: bool,
+        answer_within: float | None = None,
+    ) -> Answer:
+        assert url == CDN
+        self.within.append(answer_within)
+        await asyncio.sleep(0)
+        if self.failures:
+            raise self.failures.pop(0)
+        wanted = dict(fields).get("Range", f"bytes=0-{TOTAL - 1}").removeprefix("bytes=")
+        first, last = (int(each) for each in wanted.split("-"))
+        said = ("Content-Range", f"bytes {first}-{last}/{TOTAL}")
+        return answer(206, said, content=bytes(last + 1 - first))
+
+    @property
+    def destinations(self) -> Cdn:
+        return self
+
+    def note(self, registry: str, url: str) -> None:
+        assert (registry, url) == (REGISTRY.url, CDN)
+
+
+def ways_to(cdn: Cdn) -> Ways:
+    redirects = Redirects(10, Clock())
+    redirects.keep(KEY, "GET", CDN)
+    return Ways(cast("Outbound", cdn), redirects, 2)
+
+
+def source_at(cdn: Cdn) -> BlobSource:
+    source = BlobSource(ways_to(cdn), REGISTRY, KEY, URL, [])
+    source.note(answer(206), TOTAL)
+    return source
+
+
+def slow() -> UpstreamFailure:
+    return failure("cdn.example", "time-out", timed_out=True)
+
+
+class TestPatience:
+    async def test_a_part_from_afar_that_does_not_come_is_given_up_sooner_than_a_stall(
+        self,
+    ) -> None:
+        cdn = Cdn()
+        await source_at(cdn).open(PART, Asker(Urgency.ASKED))
+        assert cdn.within == [SHORTEST]
+
+    async def test_it_grows_with_each_answer_that_does_not_come(self) -> None:
+        cdn = Cdn()
+        cdn.failures = [slow() for _ in range(5)]
+        source = source_at(cdn)
+        for _ in range(5):
+            with pytest.raises(UpstreamFailure):
+                await source.open(PART, Asker(Urgency.ASKED))
+        await source.open(PART, Asker(Urgency.ASKED))
+        await source.open(PART, Asker(Urgency.ASKED))
+        assert cdn.within == [3.0, 6.0, 12.0, 24.0, LONGEST, LONGEST, LONGEST / 2]
+
+    async def test_another_failure_says_nothing_of_it(self) -> None:
+        cdn = Cdn()
+        cdn.failures = [failure("cdn.example", "refused")]
+        source = source_at(cdn)
+        with pytest.raises(UpstreamFailure):
+            await source.open(PART, Asker(Urgency.ASKED))
+        await source.open(PART, Asker(Urgency.ASKED))
+        assert cdn.within == [SHORTEST, SHORTEST]
+
+    @pytest.mark.parametrize(
+        ("far", "wanted"),
+        [
+            pytest.param(False, PART, id="a host that is near"),
+            pytest.param(True, Wanted(0), id="all to the end"),
+            pytest.param(True, None, id="the whole"),
+        ],
+    )
+    async def test_all_else_has_the_time_that_the_owner_gives(
+        self, far: bool, wanted: Wanted | None
+    ) -> None:
+        cdn = Cdn(far=far)
+        cdn.failures = [slow()]
+        with pytest.raises(UpstreamFailure):
+            await source_at(cdn).ask("GET", wanted, Asker(Urgency.ASKED))
+        assert cdn.within == [None]
+
+
+class TestLanes:
+    async def test_of_a_host_are_the_same_while_somebody_holds_one(self) -> None:
+        ways = ways_to(Cdn())
+        lanes = ways.lanes("cdn.example")
+        assert ways.lanes("cdn.example") is lanes
+        assert ways.lanes("other.example") is not lanes
+
+    async def test_of_a_host_that_nobody_uses_are_forgotten(self) -> None:
+        ways = ways_to(Cdn())
+        for number in range(10):
+            await ways.lanes(f"{number}.example").enter(Asker(Urgency.ASKED))
+        gc.collect()
+        assert len(ways._lanes) == 0
+
+    async def test_a_part_holds_one_until_it_is_closed(self) -> None:
+        cdn = Cdn()
+        source = source_at(cdn)
+        bodies = [await source.open(PART, Asker(Urgency.ASKED)) for _ in range(2)]
+        third = asyncio.get_running_loop().create_task(source.open(PART, Asker(Urgency.ASKED)))
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert not third.done()
+        bodies[0].close()
+        (await third).close()
+        bodies[1].close()
