@@ -23,6 +23,7 @@ from typing import Any
 
 from mitmproxy.proxy import server
 
+from addon.pace import Pace
 from addon.packets import MAX_TOGETHER
 from addon.reply import BrokenTransfer, Reply, is_ready
 
@@ -198,6 +199,7 @@ class FramedBody:
     def __init__(self, reply: Reply, *, has_body: bool) -> None:
         self._body = reply.body
         self._left = reply.length
+        self._pace = Pace()
         self.has_body = has_body
         self.is_complete = not has_body or reply.length == 0
 
@@ -207,7 +209,7 @@ class FramedBody:
         Raises:
             OSError: the source broke off, or holds more or less than the head promised.
         """
-        chunk = await self._body.read()
+        chunk = await self._gather()
         if self._left is None:
             self.is_complete = not chunk
             return b"%x\r\n%s\r\n" % (len(chunk), chunk)
@@ -216,6 +218,17 @@ class FramedBody:
             raise BrokenTransfer("the body has not the length that its head promised")
         self.is_complete = self._left == 0
         return chunk
+
+    async def _gather(self) -> bytes:
+        """What is here, as far as the client keeps up."""
+        self._pace.asked()
+        parts = [await self._body.read()]
+        missing = self._pace.size - len(parts[0])
+        while missing > 0 and parts[-1] and is_ready(self._body):
+            parts.append(await self._body.read())
+            missing -= len(parts[-1])
+        self._pace.given()
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def close(self) -> None:
         """End the source."""

@@ -6,6 +6,7 @@ import inspect
 import pytest
 from mitmproxy.proxy import server
 
+from addon import pace
 from addon.inner import (
     FramedBody,
     InnerConnection,
@@ -14,6 +15,7 @@ from addon.inner import (
     format_head,
     has_body,
 )
+from addon.pace import LARGEST, SMALLEST
 from addon.packets import MAX_TOGETHER
 from addon.reply import BrokenTransfer, MemoryBody, Reply, whole
 
@@ -194,6 +196,28 @@ async def test_a_body_of_another_length_than_promised_breaks(
     body = FramedBody(Reply(200, (), length, Chunks(*pieces)), has_body=True)
     with pytest.raises(BrokenTransfer):
         await read_whole(body)
+
+
+async def test_what_is_here_is_handed_on_together_and_more_of_it_to_who_keeps_up() -> None:
+    content = bytes(3 * 1024 * 1024)
+    body = FramedBody(whole(200, content), has_body=True)
+    sizes = [len(part) for part in await read_whole(body)]
+    assert sum(sizes) == len(content)
+    assert sizes[:3] == [SMALLEST, 2 * SMALLEST, LARGEST]
+    assert set(sizes[3:-1]) == {LARGEST}
+
+
+async def test_little_is_handed_on_together_to_who_does_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pace, "QUICK", -1.0)
+    body = FramedBody(whole(200, bytes(1024 * 1024)), has_body=True)
+    assert {len(part) for part in await read_whole(body)} == {SMALLEST}
+
+
+async def test_nobody_waits_for_what_is_not_here_yet() -> None:
+    body = FramedBody(Reply(200, (), 4, Chunks(b"ab", b"cd")), has_body=True)
+    assert await body.read() == b"ab"
 
 
 async def test_a_source_that_breaks_off_is_an_error_for_mitmproxy_and_is_closed() -> None:
