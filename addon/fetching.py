@@ -130,12 +130,11 @@ class Fetcher:
     async def _shared_token(self, scopes: Scopes, asked: Asked, url: str) -> Reply:
         """A token for everyone; where there is none, what the token service says."""
         try:
-            token = await self._upstream.tokens.get(scopes)
+            answer = await self._upstream.tokens.give(scopes)
         except NoToken as e:
             service = self._upstream.learnt.now.service
             fields = to_client(e.reply.fields, base=url, realm=asked.realm, service=service)
             return whole(e.reply.status, e.reply.content, fields)
-        answer = self._upstream.tokens.answer(token)
         return whole(200, answer, [("Content-Type", CONTENT_TYPE)])
 
     async def _own_token(self, route: Token, asked: Asked) -> Reply:

@@ -35,6 +35,10 @@ IN_USE = 120.0
 LAST_RESORT = 10.0
 DEFAULT_LIFETIME = 60.0
 LONGEST_LIFETIME = 24 * 3600.0
+# Seconds for which a client is told to go on with a token that has ended, or is about to. Docker
+# and Podman take anything less for 60, and containerd would come for a token at each request;
+# anything more would keep them from a new one when the service is back.
+GIVEN_ON = 60.0
 # Characters of a query that is remembered; engines send some hundred.
 MAX_QUERY = 2048
 # Parameters of a request that asks for nothing but a token for everyone.
@@ -79,6 +83,11 @@ class NoToken(Exception):
         """Whether the service said no, and did not merely fail."""
         return self.reply.status in _DENIED
 
+    @property
+    def may_pass(self) -> bool:
+        """Whether the service cannot give one now, and said no more than that."""
+        return self.reply.status == 429 or self.reply.status >= 500
+
 
 class Tokens:
     """Anonymous tokens of one token service, by their scopes."""
@@ -88,10 +97,19 @@ class Tokens:
         ask: Callable[[Scopes], Awaitable[WholeAnswer]],
         entries: int,
         now: Callable[[], float] = time.monotonic,
+        stale_time: float = 0.0,
     ) -> None:
-        """Keep at most so many, 0 for none; `ask` gives the token service's answer, or raises."""
+        """Keep at most so many.
+
+        Args:
+            ask: gives the token service's answer, or raises.
+            entries: how many are kept, 0 for none.
+            now: the clock.
+            stale_time: seconds since its end for which a token of ours still stands for everyone.
+        """
         self._ask = ask
         self._now = now
+        self._stale_time = stale_time
         self._keeps = entries > 0
         self._kept: LRUCache[Scopes, Token] = LRUCache(max(1, entries))
         self._used: LRUCache[Scopes, float] = LRUCache(max(1, entries))
@@ -116,11 +134,39 @@ class Tokens:
         try:
             return await self._fetch(scopes)
         except (NoToken, UpstreamFailure) as e:
-            is_denial = isinstance(e, NoToken) and e.is_denial
-            if is_denial or token is None or token.ends - self._now() < LAST_RESORT:
+            if isinstance(e, NoToken) and e.is_denial:
+                # When the service is down next, what it has refused must not come back.
+                self._kept.pop(scopes, None)
+                raise
+            if token is None or token.ends - self._now() < LAST_RESORT:
                 raise
             logger.info("A token is given although it soon ends: %s", e)
             return token
+
+    async def give(self, scopes: Scopes) -> bytes:
+        """The answer for a client: a token, and the seconds that are left of it.
+
+        While the service gives none, it is our last one, even if that has ended: it opens nothing
+        upstream any more, but with it the client may ask for what is remembered.
+
+        Raises:
+            NoToken: the service gave none.
+            UpstreamFailure: it did not answer.
+        """
+        try:
+            token = await self.get(scopes)
+        except (NoToken, UpstreamFailure) as e:
+            last = self._last(scopes)
+            if last is None or (isinstance(e, NoToken) and not e.may_pass):
+                raise
+            logger.warning("The last token is given on, since there is no new one: %s", e)
+            return _answer(last, GIVEN_ON)
+        return _answer(token, token.ends - self._now())
+
+    def _last(self, scopes: Scopes) -> Token | None:
+        token = self._kept.get(scopes)
+        is_recent = token and self._now() < token.ends + self._stale_time
+        return token if is_recent and self._stale_time > 0 else None
 
     def forget(self, repository: str) -> None:
         """A token did not open a repository; the next one may, if it has been made public."""
@@ -152,12 +198,6 @@ class Tokens:
             return False
         self._note_use(scopes)
         return True
-
-    def answer(self, token: Token) -> bytes:
-        """The token service's answer with the seconds that are left, counted from now."""
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        left = {"expires_in": max(0, int(token.ends - self._now())), "issued_at": now}
-        return json.dumps({**token.answer, **left}).encode()
 
     async def _fetch(self, scopes: Scopes) -> Token:
         async def fetch() -> Token:
@@ -193,6 +233,13 @@ def token_query(service: str, scopes: Scopes) -> str:
 def pull_scope(repository: str) -> Scopes:
     """The scopes for pulling from a repository."""
     return frozenset({f"repository:{repository}:pull"})
+
+
+def _answer(token: Token, seconds: float) -> bytes:
+    """The token service's answer with so many seconds, counted from now."""
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    left = {"expires_in": max(0, int(seconds)), "issued_at": now}
+    return json.dumps({**token.answer, **left}).encode()
 
 
 def _grants(scope: str, repository: str) -> bool:

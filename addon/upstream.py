@@ -66,7 +66,9 @@ class Upstream:
         # Told of each request of a client's; set by whoever keeps connections open.
         self.used: Callable[[], None] = _ignore
         self.access = Access(limits.recheck_time if limits.remember else 0.0, kept, now)
-        self.tokens = Tokens(self._ask_for_token, limits.entries if limits.remember else 0, now)
+        self.tokens = Tokens(
+            self._ask_for_token, limits.entries if limits.remember else 0, now, limits.stale_time
+        )
         self.manifests = Manifests(limits.manifest_bytes if limits.remember else 1, kept, now)
         self.blobs = Blobs(outbound, blob_limits, Redirects(kept, wall_clock))
         largest = limits.largest_blob if limits.remember else 0

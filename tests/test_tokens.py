@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from addon.errors import failure
+from addon.errors import UpstreamFailure, failure
 from addon.outbound import WholeAnswer
 from addon.tokens import (
     DEFAULT_LIFETIME,
+    GIVEN_ON,
     IN_USE,
     LAST_RESORT,
     LONGEST_LIFETIME,
@@ -26,6 +27,14 @@ from tests.clock import Clock
 
 ALPINE = pull_scope("library/alpine")
 ME = pull_scope("me/app")
+STALE_TIME = 1000.0
+# What passes with time.
+PASSING = [
+    pytest.param(failure("auth.example", "down"), id="down"),
+    pytest.param(WholeAnswer(429, (), b""), id="429"),
+    pytest.param(WholeAnswer(500, (), b""), id="500"),
+    pytest.param(WholeAnswer(503, (), b""), id="503"),
+]
 
 
 def granted(number: int, seconds: Any = 300, **more: object) -> WholeAnswer:
@@ -68,6 +77,12 @@ def tokens(service: Service, clock: Clock) -> Tokens:
     return Tokens(service.ask, 100, clock)
 
 
+@pytest.fixture
+def lasting(service: Service, clock: Clock) -> Tokens:
+    """Tokens that are given on for so long."""
+    return Tokens(service.ask, 100, clock, STALE_TIME)
+
+
 class TestSharing:
     async def test_one_request_serves_all_until_a_minute_before_its_end(
         self, tokens: Tokens, service: Service, clock: Clock
@@ -100,14 +115,12 @@ class TestSharing:
         self, tokens: Tokens, service: Service, clock: Clock
     ) -> None:
         service.answers = [granted(1, 300, access_token="t1", issued_at="2020-01-01T00:00:00Z")]
-        token = await tokens.get(ALPINE)
+        await tokens.get(ALPINE)
         clock.forward(100.2)
-        answer = json.loads(tokens.answer(token))
+        answer = json.loads(await tokens.give(ALPINE))
         assert answer["expires_in"] == 199
         assert (answer["token"], answer["access_token"]) == ("t1", "t1")
         assert answer["issued_at"] > "2024"
-        clock.forward(1000)
-        assert json.loads(tokens.answer(token))["expires_in"] == 0
 
     async def test_time_that_the_request_took_is_the_tokens(
         self, tokens: Tokens, service: Service, clock: Clock
@@ -236,6 +249,117 @@ class TestFailures:
         service.answers = [WholeAnswer(401, (), b"")]
         with pytest.raises(NoToken):
             await tokens.get(ALPINE)
+
+
+class TestGivingOn:
+    """What a client is given while the service gives no token."""
+
+    @pytest.mark.parametrize("error", PASSING)
+    @pytest.mark.parametrize(
+        "seconds",
+        [
+            pytest.param(301 - LAST_RESORT, id="before its end, but not long enough"),
+            pytest.param(300, id="at its end"),
+            pytest.param(299 + STALE_TIME, id="at last"),
+        ],
+    )
+    async def test_it_is_the_last_one_for_as_long_as_docker_takes_any_token(
+        self,
+        lasting: Tokens,
+        service: Service,
+        clock: Clock,
+        error: WholeAnswer | Exception,
+        seconds: float,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        await lasting.give(ALPINE)
+        clock.forward(seconds)
+        service.answers = [error]
+        answer = json.loads(await lasting.give(ALPINE))
+        assert (answer["token"], answer["expires_in"]) == ("t1", GIVEN_ON)
+        assert GIVEN_ON >= 60
+        assert len(caplog.messages) == 1
+        assert "given on" in caplog.text
+        assert "t1" not in caplog.text
+        # It is for clients alone, and the service is asked each time.
+        service.answers = [error]
+        with pytest.raises((NoToken, UpstreamFailure)):
+            await lasting.get(ALPINE)
+        assert json.loads(await lasting.give(ALPINE))["token"] == "t4"
+
+    @pytest.mark.parametrize("error", PASSING)
+    async def test_it_ends_with_the_time_of_stale_copies(
+        self, lasting: Tokens, service: Service, clock: Clock, error: WholeAnswer | Exception
+    ) -> None:
+        await lasting.give(ALPINE)
+        clock.forward(300 + STALE_TIME)
+        service.answers = [error]
+        with pytest.raises((NoToken, UpstreamFailure)):
+            await lasting.give(ALPINE)
+
+    @pytest.mark.parametrize("error", PASSING)
+    @pytest.mark.parametrize("seconds", [301 - LAST_RESORT, 300, 301])
+    async def test_it_is_off_without_that_time(
+        self,
+        tokens: Tokens,
+        service: Service,
+        clock: Clock,
+        error: WholeAnswer | Exception,
+        seconds: float,
+    ) -> None:
+        await tokens.give(ALPINE)
+        clock.forward(seconds)
+        service.answers = [error]
+        with pytest.raises((NoToken, UpstreamFailure)):
+            await tokens.give(ALPINE)
+
+    @pytest.mark.parametrize("error", PASSING)
+    async def test_other_scopes_are_not_enough(
+        self, lasting: Tokens, service: Service, clock: Clock, error: WholeAnswer | Exception
+    ) -> None:
+        await lasting.give(ALPINE | ME)
+        clock.forward(300)
+        service.answers = [error]
+        with pytest.raises((NoToken, UpstreamFailure)):
+            await lasting.give(ALPINE)
+
+    @pytest.mark.parametrize("status", [400, 401, 403, 404])
+    async def test_what_the_service_says_of_the_request_is_told(
+        self, lasting: Tokens, service: Service, clock: Clock, status: int
+    ) -> None:
+        await lasting.give(ALPINE)
+        clock.forward(300)
+        service.answers = [WholeAnswer(status, (), b"")]
+        with pytest.raises(NoToken):
+            await lasting.give(ALPINE)
+
+    @pytest.mark.parametrize("status", [401, 403, 404])
+    async def test_a_no_stays_one_when_the_service_is_down_next(
+        self, lasting: Tokens, service: Service, clock: Clock, status: int
+    ) -> None:
+        await lasting.give(ALPINE)
+        clock.forward(270)
+        service.answers = [WholeAnswer(status, (), b""), failure("auth.example", "down")]
+        with pytest.raises(NoToken):
+            await lasting.give(ALPINE)
+        with pytest.raises(UpstreamFailure):
+            await lasting.give(ALPINE)
+
+    async def test_one_that_did_not_open_its_repository_is_not_given(
+        self, lasting: Tokens, service: Service, clock: Clock
+    ) -> None:
+        await lasting.give(ALPINE)
+        lasting.forget("library/alpine")
+        service.answers = [failure("auth.example", "down")]
+        with pytest.raises(UpstreamFailure):
+            await lasting.give(ALPINE)
+
+    async def test_none_is_where_none_may_be_kept(self, service: Service, clock: Clock) -> None:
+        tokens = Tokens(service.ask, 0, clock, STALE_TIME)
+        await tokens.give(ALPINE)
+        service.answers = [failure("auth.example", "down")]
+        with pytest.raises(UpstreamFailure):
+            await tokens.give(ALPINE)
 
 
 class TestRefreshing:
