@@ -98,7 +98,7 @@ class Fetcher:
         self, route: Tags | Referrers, asked: Asked, reader: Reader, name: str
     ) -> Reply:
         reply = await self._forward(route, asked, reader.fields)
-        self._upstream.hear(reader.audience, name, reply.status)
+        self._upstream.hear(reader, name, reply.status)
         is_challenge = reply.status == 401 and not asked.authorization
         if is_challenge and not self._upstream.limits.challenges_clients:
             reply.body.close()

@@ -69,7 +69,9 @@ class BlobPulls:
         known = await self._from_memory(pull) if may_have else None
         if known:
             return known
-        return await (self._fetch(pull) if asked.method == "GET" else self._forward(pull))
+        if asked.method != "GET":
+            return await self._forward(pull)
+        return await self._fetch(pull, may_have)
 
     async def _ask_again(self, pull: _Pull) -> bool:
         """Let the registry say whether this reader may still have what is kept.
@@ -111,9 +113,12 @@ class BlobPulls:
         begun.opened.body.claim()
         return self._reply(begun.opened, pull)
 
-    async def _fetch(self, pull: _Pull) -> Reply:
+    async def _fetch(self, pull: _Pull, may_have: bool) -> Reply:
         size = self._upstream.sizes.get(pull.key)
-        if size is not None and self._upstream.small_blobs.takes(pull.route.digest, size):
+        small_blobs = self._upstream.small_blobs
+        # What is here although this reader may not have it stays here for others.
+        is_open = may_have or small_blobs.get(pull.key) is None
+        if is_open and size is not None and small_blobs.takes(pull.route.digest, size):
             reply = await self._small(
                 self._begin_small(pull.reader, pull.key, size, Asker(Urgency.ASKED)), pull
             )
@@ -155,7 +160,7 @@ class BlobPulls:
         )
         is_registrys = same_origin(followed.url, registry.url)
         status = followed.answer.status if is_registrys else 307
-        self._upstream.hear(pull.reader.audience, pull.name, status)
+        self._upstream.hear(pull.reader, pull.name, status)
         return self._passed(followed.answer, pull)
 
     def _passed(self, answer: Answer, pull: _Pull) -> Reply:
@@ -200,7 +205,7 @@ class BlobPulls:
             BlobKey(*key),
             url,
             [*own, *reader.fields],
-            partial(self._upstream.hear, reader.audience, key[1]),
+            partial(self._upstream.hear, reader, key[1]),
             None if self._upstream.limits.remember else Redirects(2, self._upstream.wall_clock),
         )
 

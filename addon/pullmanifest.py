@@ -196,7 +196,7 @@ class ManifestPulls:
         followed = await follow(
             self._upstream.outbound, registry, method, url, [*own, *pull.reader.fields]
         )
-        self._upstream.hear(pull.reader.audience, pull.name, followed.answer.status)
+        self._upstream.hear(pull.reader, pull.name, followed.answer.status)
         return followed.answer
 
     def _stale(self, kept: Kept, age: float, pull: _Pull, cause: UpstreamFailure) -> Found:

@@ -7,7 +7,7 @@ from addon.asked import Asked
 from addon.errors import Refusal, UpstreamFailure, failure
 from addon.registry import authority
 from addon.reply import Reply
-from addon.sharing import EVERYONE, Reader, audience_of, end_of
+from addon.sharing import EVERYONE, Reader, audience_of, end_of, token_of
 from addon.tokens import NoToken, pull_scope
 from addon.upstream import Upstream
 
@@ -35,8 +35,8 @@ async def reader_of(upstream: Upstream, asked: Asked, repository: str) -> Reader
 
 
 def _own_reader(upstream: Upstream, authorization: str, repository: str) -> Reader:
-    scheme, _, token = authorization.partition(" ")
-    if scheme.lower() == "bearer" and upstream.tokens.covers(token, repository):
+    token = token_of(authorization)
+    if upstream.tokens.covers(token, repository):
         return Reader(EVERYONE, authorization)
     audience = audience_of(authorization)
     if end_of(token) <= upstream.wall_clock():

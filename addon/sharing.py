@@ -43,6 +43,12 @@ def end_of(authorization: str) -> float:
         return math.inf
 
 
+def token_of(authorization: str) -> str:
+    """The token that is shown (RFC 6750, section 2.1), empty where it is something else."""
+    scheme, _, token = authorization.partition(" ")
+    return token if scheme.lower() == "bearer" else ""
+
+
 @dataclass(frozen=True, slots=True)
 class Reader:
     """Somebody who may read a repository: an audience, and the field that proves it upstream."""

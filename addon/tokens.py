@@ -39,6 +39,9 @@ LONGEST_LIFETIME = 24 * 3600.0
 # and Podman take anything less for 60, and containerd would come for a token at each request;
 # anything more would keep them from a new one when the service is back.
 GIVEN_ON = 60.0
+# Seconds before its end from which a registry may take a token for ended: JWTs end at a whole
+# second (RFC 7519, section 4.1.4: `exp`), and its clock is not quite ours.
+CLOCKS_APART = 2.0
 # Characters of a query that is remembered; engines send some hundred.
 MAX_QUERY = 2048
 # Parameters of a request that asks for nothing but a token for everyone.
@@ -198,6 +201,11 @@ class Tokens:
             return False
         self._note_use(scopes)
         return True
+
+    def is_spent(self, value: str) -> bool:
+        """Whether a token is one of ours that a registry takes for ended, or soon does."""
+        _, ends = self._ours.get(_hash(value), (frozenset(), math.inf))
+        return ends - CLOCKS_APART <= self._now()
 
     async def _fetch(self, scopes: Scopes) -> Token:
         async def fetch() -> Token:

@@ -18,7 +18,7 @@ from addon.outbound import Outbound, WholeAnswer, read_whole
 from addon.redirects import Redirects
 from addon.registry import Registry, authority, same_origin
 from addon.reply import BrokenTransfer
-from addon.sharing import EVERYONE, Access
+from addon.sharing import EVERYONE, Access, Reader, token_of
 from addon.smallblobs import SmallBlobs
 from addon.tokens import Scopes, Tokens, token_query
 
@@ -75,12 +75,16 @@ class Upstream:
         self.small_blobs = SmallBlobs(limits.blob_bytes, largest)
         self.sizes: LRUCache[Key, int] = LRUCache(kept)
 
-    def hear(self, audience: str, repository: str, status: int) -> None:
+    def hear(self, reader: Reader, repository: str, status: int) -> None:
         """Note what the registry itself has answered to a reader of a repository."""
+        if status == 401 and self.tokens.is_spent(token_of(reader.authorization)):
+            # A blob that comes slowly is asked for again long after its token has ended. That no
+            # is to the token (RFC 6750, section 3.1), and must not cost everyone the repository.
+            return
         if status in DENIED:
-            self.revoke(audience, repository)
+            self.revoke(reader.audience, repository)
         elif status < 400:
-            self.access.grant(audience, repository)
+            self.access.grant(reader.audience, repository)
 
     def forget(self, audience: str) -> None:
         """Whatever this audience was given is forgotten."""

@@ -276,6 +276,28 @@ class TestRedirects:
         assert registry(site) == 2
         assert site.upstream.access.holds("", "library/a")
 
+    async def test_one_that_ends_after_the_token_costs_nobody_else_what_is_remembered(
+        self, site: Site
+    ) -> None:
+        site.hub.far = True
+        token = await pulled(site)
+        await read(await site.blob(SMALL, token))
+        asked = list[str]()
+
+        def hours_later(request: Request, _content: bytes) -> Answer | None:
+            asked.append(request.path)
+            if len(asked) == 3:
+                site.clock.forward(1300)
+            return answer(403, content=b"page") if len(asked) >= 3 else None
+
+        site.hub.cdn = hours_later
+        reply = await site.blob(LARGE, token)
+        with pytest.raises((BrokenTransfer, UpstreamFailure)):
+            await read(reply)
+        # The registry was asked again, and said no to the token.
+        assert registry(site) > 2
+        assert len(site.upstream.manifests) == len(site.upstream.small_blobs) == 1
+
     async def test_the_cdns_no_is_not_the_registrys(self, site: Site) -> None:
         token = await pulled(site)
         site.hub.cdn = lambda _request, _content: answer(403, content=b"page")
@@ -418,6 +440,21 @@ class TestWhoMayHaveIt:
             assert (await read(reply)) != content
         assert (await site.blob(SMALL, token, method="HEAD")).status == 401
         assert len(site.upstream.small_blobs) == 0
+
+    @pytest.mark.parametrize("method", ["GET", "HEAD"])
+    async def test_a_no_to_a_token_at_its_end_is_told_though_others_keep_what_is_here(
+        self, method: str
+    ) -> None:
+        site = a_site(Limits(largest_blob=MIB, recheck_time=100))
+        token = await pulled(site)
+        await read(await site.blob(SMALL, token))
+        site.clock.forward(299)
+        site.hub.private = True
+        for _ in range(2):
+            reply = await site.blob(SMALL, token, method=method)
+            assert reply.status == 401
+            assert await read(reply) != SMALL
+        assert len(site.upstream.small_blobs) == len(site.upstream.manifests) == 1
 
     @pytest.mark.parametrize("status", [500, 503, 429])
     async def test_a_registry_that_says_nothing_is_no_yes(self, status: int) -> None:

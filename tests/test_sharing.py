@@ -7,7 +7,7 @@ import math
 import pytest
 
 from addon.errors import UpstreamFailure, failure
-from addon.sharing import EVERYONE, Access, Reader, audience_of, end_of
+from addon.sharing import EVERYONE, Access, Reader, audience_of, end_of, token_of
 from tests.clock import Clock
 
 
@@ -24,6 +24,22 @@ def access(clock: Clock) -> Access:
 def jwt(claims: object) -> str:
     payload = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
     return f"e30.{payload}.signature"
+
+
+@pytest.mark.parametrize(
+    ("authorization", "token"),
+    [
+        ("Bearer abc.d", "abc.d"),
+        ("bEARER abc", "abc"),
+        ("Bearer ", ""),
+        ("Bearer", ""),
+        ("Basic eDp5", ""),
+        ("abc", ""),
+        ("", ""),
+    ],
+)
+def test_a_token_is_what_a_bearer_shows(authorization: str, token: str) -> None:
+    assert token_of(authorization) == token
 
 
 class TestAudiences:

@@ -4,10 +4,13 @@ import pytest
 
 from addon.blobsource import BlobKey
 from addon.manifests import Kept
+from addon.sharing import EVERYONE, Reader
+from addon.tokens import CLOCKS_APART
 from addon.upstream import DENIED, Limits, Upstream
 from tests.upstreams import Site
 
 KEY = ("", "a", "sha256:x")
+ANYONE = Reader(EVERYONE)
 
 
 def remembering(*keys: tuple[str, str, str]) -> Upstream:
@@ -38,26 +41,57 @@ def test_a_no_drops_everything_of_one_audiences_repository(status: int) -> None:
     upstream = remembering(KEY, *others)
     told = list[tuple[str, str]]()
     upstream.revoked.append(lambda audience, repository: told.append((audience, repository)))
-    upstream.hear("", "a", status)
+    upstream.hear(ANYONE, "a", status)
     assert knows(upstream, *KEY) == [False] * 5
     for other in others:
         assert knows(upstream, *other) == [True] * 5
     assert told == [("", "a")]
 
 
+@pytest.mark.parametrize(
+    ("seconds", "status", "is_kept"),
+    [
+        pytest.param(0, 401, False, id="a fresh token"),
+        pytest.param(299 - CLOCKS_APART, 401, False, id="one that surely holds"),
+        pytest.param(300 - CLOCKS_APART, 401, True, id="ended by the registry's clock"),
+        pytest.param(301, 401, True, id="ended"),
+        pytest.param(301, 403, False, id="no for another reason"),
+        pytest.param(301, 404, False, id="not there"),
+    ],
+)
+async def test_a_no_to_a_token_that_has_ended_is_none_to_everyone(
+    seconds: float, status: int, is_kept: bool
+) -> None:
+    site = Site()
+    token = (await site.token("a"))[1]
+    site.clock.forward(seconds)
+    upstream = site.upstream
+    upstream.access.grant(*KEY[:2])
+    upstream.hear(Reader(EVERYONE, token), "a", status)
+    assert upstream.access.holds(*KEY[:2]) is is_kept
+
+
+async def test_a_no_to_any_other_token_is_one() -> None:
+    upstream = Site().upstream
+    for text in ("Bearer unknown", "Basic eDp5", "Bearer", ""):
+        upstream.access.grant("hash", "a")
+        upstream.hear(Reader("hash", text), "a", 401)
+        assert not upstream.access.holds("hash", "a")
+
+
 @pytest.mark.parametrize("status", [200, 206, 304, 307])
 def test_a_yes_grants(status: int) -> None:
     upstream = Site().upstream
-    upstream.hear("", "a", status)
+    upstream.hear(ANYONE, "a", status)
     assert upstream.access.holds("", "a")
 
 
 @pytest.mark.parametrize("status", [400, 405, 416, 429, 500, 503])
 def test_what_is_neither_changes_nothing(status: int) -> None:
     upstream = remembering(KEY)
-    upstream.hear("", "a", status)
+    upstream.hear(ANYONE, "a", status)
     assert knows(upstream, *KEY) == [True] * 5
-    upstream.hear("", "b", status)
+    upstream.hear(ANYONE, "b", status)
     assert not upstream.access.holds("", "b")
 
 
@@ -98,7 +132,7 @@ async def test_a_token_service_is_asked_for_exactly_what_is_needed() -> None:
 
 def test_without_a_memory_nothing_is_granted_or_kept() -> None:
     upstream = Site(Limits(remember=False)).upstream
-    upstream.hear("", "a", 200)
+    upstream.hear(ANYONE, "a", 200)
     upstream.manifests.put("", "a", Kept("sha256:x", (), b"{}"))
     assert not upstream.access.holds("", "a")
     assert len(upstream.manifests) == 0
