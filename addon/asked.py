@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from addon.headers import Fields
+from addon.headers import Fields, without_authorization
 
 
 async def no_body() -> bytes:
@@ -27,6 +27,10 @@ class Asked:
     def authorization(self) -> str:
         """The credentials, empty where there are none."""
         return self.get("authorization")
+
+    def without_authorization(self) -> Asked:
+        """The same, as somebody asks who shows no credentials."""
+        return replace(self, fields=without_authorization(self.fields))
 
     def get(self, name: str) -> str:
         """A field's first value, empty where there is none."""

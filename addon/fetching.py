@@ -86,6 +86,9 @@ class Fetcher:
         reader = await reader_of(self._upstream, asked, name)
         if isinstance(reader, Reply):
             return reader
+        if reader.authorization != asked.authorization:
+            # The client's own has ended: an upstream is shown the mirror's, or nothing.
+            asked = asked.without_authorization()
         match route:
             case Manifest():
                 return await self._manifests.answer(route, asked, reader, name)

@@ -15,18 +15,36 @@ from addon.upstream import Upstream
 async def reader_of(upstream: Upstream, asked: Asked, repository: str) -> Reader | Reply:
     """Who asks for a repository, or the challenge for who shows no token where one is needed.
 
+    A token of ours that has ended is not shown upstream: the mirror takes a new one itself.
+
     Raises:
         Refusal: without a login of the client's, the repository is not for everyone.
         UpstreamFailure: the registry or its token service did not answer.
     """
     authorization = asked.authorization
-    if authorization:
+    was_ours = upstream.tokens.covered(token_of(authorization), repository)
+    if authorization and not was_ours:
         return _own_reader(upstream, authorization, repository)
     registry = await upstream.learnt.known()
     if not registry.token_service:
         return Reader(EVERYONE)
-    if upstream.limits.challenges_clients:
+    if upstream.limits.challenges_clients and not was_ours:
         return pull_challenge(registry, asked.realm, repository)
+    try:
+        return await _everyone(upstream, repository)
+    except Refusal:
+        if not upstream.limits.challenges_clients:
+            raise
+        # As to any token that is not accepted: whoever may read it can log in.
+        return pull_challenge(registry, asked.realm, repository)
+
+
+async def _everyone(upstream: Upstream, repository: str) -> Reader:
+    """Everyone, with a token of the mirror's if there is one.
+
+    Raises:
+        Refusal: the repository is not for everyone.
+    """
     try:
         return Reader(EVERYONE, await anonymous(upstream, repository))
     except UpstreamFailure as e:

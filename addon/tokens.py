@@ -196,11 +196,22 @@ class Tokens:
 
     def covers(self, value: str, repository: str) -> bool:
         """Whether a token is one of ours, holds, and is good for pulling from a repository."""
-        scopes, ends = self._ours.get(_hash(value), (frozenset(), 0.0))
-        if ends <= self._now() or not any(_grants(scope, repository) for scope in scopes):
+        scopes, ends = self._ours_for(value, repository)
+        if ends <= self._now():
             return False
         self._note_use(scopes)
         return True
+
+    def covered(self, value: str, repository: str) -> bool:
+        """Whether a token was such a one, and has ended no longer ago than copies may be stale."""
+        _, ends = self._ours_for(value, repository)
+        return ends <= self._now() < ends + self._stale_time
+
+    def _ours_for(self, value: str, repository: str) -> tuple[Scopes, float]:
+        """Scopes and end of a token; one that is not ours, or not for a repository, never began."""
+        scopes, ends = self._ours.get(_hash(value), (frozenset(), -math.inf))
+        is_for_it = any(_grants(scope, repository) for scope in scopes)
+        return scopes, ends if is_for_it else -math.inf
 
     def is_spent(self, value: str) -> bool:
         """Whether a token is one of ours that a registry takes for ended, or soon does."""

@@ -24,5 +24,11 @@ def test_any_of_several_fields_is_found() -> None:
     assert not ASKED.has("range", "if-range")
 
 
+def test_without_credentials_all_else_is_the_same() -> None:
+    bare = ASKED.without_authorization()
+    assert bare.authorization == ""
+    assert bare == Asked("GET", [("ACCEPT", "a"), ("X", "1"), ("accept", "b")], "")
+
+
 async def test_most_requests_have_no_body() -> None:
     assert await ASKED.body() == await no_body() == b""

@@ -17,6 +17,7 @@ from addon.reply import Reply
 from addon.routes import Blob, Manifest, Ping, Referrers, RegistryRoute, Tags, Token
 from addon.upstream import Limits, Upstream
 from tests.outbounds import FakeOutbound, answer, closings, fake, redirect
+from tests.upstreams import Site
 
 HUB = parse_registry("", official="library")
 OTHER = Registry("https://r.example")
@@ -135,6 +136,36 @@ async def test_a_ping_with_credentials_is_asked_upstream() -> None:
     assert reply.status == 200
     assert outbound.asked[0].url == "https://registry-1.docker.io/v2/"
     assert CREDENTIALS in outbound.asked[0].fields
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize(
+    ("route", "fields"),
+    [
+        pytest.param(Manifest("a", "1"), [], id="a manifest"),
+        pytest.param(Manifest("a", "1"), [("Range", "bytes=0-5")], id="a manifest as it is asked"),
+        pytest.param(Blob("a", DIGEST), [], id="a blob"),
+        pytest.param(Blob("a", DIGEST), [("If-None-Match", '"x"')], id="a blob as it is asked"),
+        pytest.param(Tags("a"), [], id="tags"),
+        pytest.param(Referrers("a", DIGEST), [], id="referrers"),
+    ],
+)
+async def test_a_token_of_ours_that_has_ended_is_shown_to_no_upstream(
+    route: RegistryRoute, fields: list[tuple[str, str]], method: str
+) -> None:
+    site = Site()
+    site.push("1", CONTENT)
+    ended = await site.token()
+    site.clock.forward(301)
+    (await site.ask(route, ended, *fields, method=method)).body.close()
+    shown = {r.get("Authorization") for r in site.hub.asked if r.role == "registry"}
+    assert shown == {"Bearer anonymous1"}
+    site.clock.forward(301)
+    site.hub.down("token")
+    site.hub.asked.clear()
+    with pytest.raises(UpstreamFailure):
+        await site.ask(route, ended, ("Range", "bytes=0-5"), *fields, method=method)
+    assert not site.hub.count("registry")
 
 
 async def test_a_ping_of_another_registry_is_learnt_once_and_then_known() -> None:

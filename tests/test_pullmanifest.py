@@ -13,7 +13,7 @@ from addon.outbound import Answer
 from addon.routes import Manifest
 from addon.upstream import Limits
 from tests.outbounds import NotedBody
-from tests.upstreams import IMAGE, Site, digest_of, read, settle, value
+from tests.upstreams import IMAGE, REALM, Site, digest_of, read, settle, value
 
 ALICE = ("Authorization", "Bearer alice")
 BOB = ("Authorization", "Bearer bob")
@@ -356,6 +356,34 @@ class TestDown:
         site.hub.down()
         reply = await site.pull()
         assert (await read(reply), value(reply, "Age")) == (manifest, "400")
+
+    async def test_even_where_clients_show_tokens_that_have_ended(self, site: Site) -> None:
+        first = await site.token()
+        await site.pull(first)
+        site.hub.down()
+        for age in (400, 3599):
+            site.clock.forward(age - (site.clock.now - 1_000_000))
+            for token in (first, await site.token()):
+                reply = await site.pull(token)
+                assert (await read(reply), value(reply, "Age")) == (site.hub.tags["1"], str(age))
+        site.clock.forward(1)
+        with pytest.raises(UpstreamFailure):
+            await site.pull(first)
+
+    async def test_a_token_that_has_ended_opens_nothing_that_was_made_private(
+        self, site: Site
+    ) -> None:
+        token = await site.token()
+        await site.pull(token)
+        site.clock.forward(301)
+        site.hub.private = True
+        for _ in range(2):
+            reply = await site.pull(token)
+            assert reply.status == 401
+            assert f'realm="{REALM}"' in value(reply, "WWW-Authenticate")
+        site.hub.down()
+        with pytest.raises(UpstreamFailure):
+            await site.pull(token)
 
 
 class TestWhoMayHaveIt:

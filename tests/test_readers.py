@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import pytest
 
 from addon.asked import Asked
-from addon.errors import Refusal, UpstreamFailure
+from addon.errors import Refusal, UpstreamFailure, failure
 from addon.outbound import Answer
 from addon.readers import anonymous, reader_of
 from addon.reply import Reply
@@ -60,13 +61,6 @@ async def test_a_token_of_ours_for_another_repository_is_not_everyones() -> None
     assert (await reader(mirror, token, name="library/b")).audience == EVERYONE
 
 
-async def test_a_token_of_ours_that_has_ended_is_not_everyones() -> None:
-    mirror = site()
-    token = (await mirror.token())[1]
-    mirror.clock.forward(300)
-    assert (await reader(mirror, token)).audience == audience_of(token)
-
-
 async def test_a_token_that_says_that_it_has_ended_loses_what_was_kept_for_it() -> None:
     mirror = site()
     for seconds, is_kept in ((10, True), (0, False), (-10, False)):
@@ -85,6 +79,82 @@ async def test_who_shows_nothing_is_challenged_by_the_mirror_itself() -> None:
     assert f'realm="{REALM}"' in value(reply, "WWW-Authenticate")
     assert f'scope="repository:{NAME}:pull"' in value(reply, "WWW-Authenticate")
     assert mirror.hub.asked == []
+
+
+@pytest.mark.parametrize("login", [True, False])
+class TestTokensOfOursThatHaveEnded:
+    """As where no token is needed, since everyone could have a new one for the asking."""
+
+    async def test_stand_for_one_that_the_mirror_takes_for_all(self, login: bool) -> None:
+        mirror = site(login=login)
+        token = (await mirror.token())[1]
+        for seconds in (300, 250):
+            mirror.clock.forward(seconds)
+            found = await asyncio.gather(*(reader(mirror, token) for _ in range(20)))
+            assert len(set(found)) == 1
+            assert found[0].audience == EVERYONE
+        assert found[0] == Reader(EVERYONE, "Bearer anonymous2")
+        assert mirror.hub.count("token") == 3
+
+    @pytest.mark.parametrize(
+        ("instead", "status"),
+        [
+            pytest.param(failure("auth.docker.io", "refused"), 502, id="down"),
+            pytest.param(failure("auth.docker.io", "slow", timed_out=True), 504, id="slow"),
+            pytest.param(429, 429, id="too many requests"),
+            pytest.param(503, 502, id="an error"),
+        ],
+    )
+    async def test_are_good_for_what_is_kept_while_there_is_no_new_one(
+        self, login: bool, instead: UpstreamFailure | int, status: int
+    ) -> None:
+        mirror = site(login=login)
+        token = (await mirror.token())[1]
+        mirror.clock.forward(300)
+        mirror.hub.instead["token"] = instead
+        found = await reader(mirror, token)
+        assert (found.audience, found.authorization) == (EVERYONE, "")
+        with pytest.raises(UpstreamFailure) as raised:
+            _ = found.fields
+        assert raised.value.status == status
+
+    @pytest.mark.parametrize("status", [401, 403, 404])
+    async def test_open_nothing_that_the_service_denies(self, login: bool, status: int) -> None:
+        mirror = site(login=login)
+        token = (await mirror.token())[1]
+        mirror.clock.forward(300)
+        mirror.hub.instead["token"] = status
+        if not login:
+            with pytest.raises(Refusal, match="docxy_login=none"):
+                await reader(mirror, token)
+            return
+        reply = await reader(mirror, token)
+        assert isinstance(reply, Reply)
+        assert reply.status == 401
+        assert f'realm="{REALM}"' in value(reply, "WWW-Authenticate")
+        assert f'scope="repository:{NAME}:pull"' in value(reply, "WWW-Authenticate")
+
+    async def test_are_somebody_elses_for_other_repositories(self, login: bool) -> None:
+        mirror = site(login=login)
+        token = (await mirror.token("library/b"))[1]
+        mirror.clock.forward(300)
+        assert await reader(mirror, token) == Reader(audience_of(token), token)
+
+    @pytest.mark.parametrize(
+        ("limits", "seconds"),
+        [
+            pytest.param({}, 3900, id="too long ago"),
+            pytest.param({"stale_time": 0}, 300, id="no stale copies"),
+            pytest.param({"remember": False}, 300, id="no memory"),
+        ],
+    )
+    async def test_are_somebody_elses_where_nothing_may_be_given(
+        self, login: bool, limits: dict[str, Any], seconds: float
+    ) -> None:
+        mirror = Site(Limits(challenges_clients=login, **limits))
+        token = (await mirror.token())[1]
+        mirror.clock.forward(seconds)
+        assert await reader(mirror, token) == Reader(audience_of(token), token)
 
 
 class TestWithoutALogin:

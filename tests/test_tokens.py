@@ -446,6 +446,42 @@ class TestCovering:
         clock.forward(1)
         assert not tokens.covers("t1", "me/app")
 
+    @pytest.mark.parametrize(
+        ("seconds", "is_covered"),
+        [
+            (0, False),
+            (299, False),
+            (300, True),
+            (299 + STALE_TIME, True),
+            (300 + STALE_TIME, False),
+        ],
+    )
+    async def test_has_been_from_its_end_for_as_long_as_copies_may_be_stale(
+        self, lasting: Tokens, clock: Clock, seconds: float, is_covered: bool
+    ) -> None:
+        await lasting.get(ALPINE)
+        clock.forward(seconds)
+        assert lasting.covered("t1", "library/alpine") is is_covered
+        assert not lasting.covered("t1", "me/app")
+        assert not lasting.covered("t2", "library/alpine")
+        assert lasting.covers("t1", "library/alpine") is (seconds < 300)
+
+    async def test_has_never_been_without_that_time(self, tokens: Tokens, clock: Clock) -> None:
+        await tokens.get(ALPINE)
+        for _ in range(400):
+            clock.forward(1)
+            assert not tokens.covered("t1", "library/alpine")
+
+    async def test_has_been_for_no_more_tokens_than_are_kept(
+        self, service: Service, clock: Clock
+    ) -> None:
+        tokens = Tokens(service.ask, 5, clock, STALE_TIME)
+        for number in range(100):
+            await tokens.get(pull_scope(f"a{number}"))
+        clock.forward(300)
+        covered = [tokens.covered(f"t{n + 1}", f"a{n}") for n in range(100)]
+        assert covered == [False] * 80 + [True] * 20
+
     async def test_one_that_was_replaced_still_holds(self, tokens: Tokens, clock: Clock) -> None:
         await tokens.get(ME)
         clock.forward(250)
