@@ -45,8 +45,9 @@ BOUNDS = (
         "docxy_stale_time",
         int,
         3600,
-        "Seconds since its last check for which a remembered manifest is given while the registry"
-        " is down or answers 429 (0: never).",
+        "Seconds since its last check for which a remembered manifest or blob is given while the"
+        " registry is down or answers 429, and since its end for which an anonymous token of the"
+        " mirror's still asks for them (0: never).",
     ),
     Option("docxy_memory_manifests", int, 16 * MIB, "Bytes of manifests that are remembered."),
     Option(
