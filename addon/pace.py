@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 
 SMALLEST = 64 * 1024
-LARGEST = 256 * 1024
+LARGEST = 128 * 1024
 # Seconds for which a part may be on its way to a client that keeps up.
 QUICK = 0.1
 
