@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import socket
 import ssl
 import sys
 import time
@@ -16,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.hub.hub import Hub
+from tests.ports import free_port
 
 PROJECT = Path(__file__).resolve().parent.parent
 MITMDUMP = Path(sys.executable).parent / "mitmdump"
@@ -74,12 +74,6 @@ class Mirror:
             self.process.send_signal(signal.SIGTERM)
         async with asyncio.timeout(10):
             return await self.process.wait()
-
-
-def free_port(host: str = "127.0.0.1") -> int:
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
 
 
 def hub_options(hub: Hub) -> list[str]:

@@ -18,7 +18,7 @@ from tests.bench.relay import Route, serve
 from tests.bench.runs import many, measured, median
 from tests.bench.site import far_hub
 from tests.bench.table import Goal, Row, as_json, format_goals, format_rows
-from tests.running import free_port
+from tests.ports import free_port
 
 ROUND_TRIP = 0.04
 HOST = "127.0.0.1"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import os
 import re
 import signal
@@ -84,8 +85,16 @@ class Demo:
                 socket.create_connection((host, int(port)), timeout=5)
 
 
+@pytest.fixture(scope="class")
+def alone() -> Iterator[None]:
+    """Another run of these tests waits: all demos want port 8080, and leave it free."""
+    with open(__file__) as own:
+        fcntl.flock(own, fcntl.LOCK_EX)
+        yield
+
+
 @pytest.fixture
-def demo(tmp_path: Path) -> Iterator[Demo]:
+def demo(alone: None, tmp_path: Path) -> Iterator[Demo]:
     demo = Demo(tmp_path)
     yield demo
     if demo.process and demo.process.poll() is None:
@@ -93,8 +102,8 @@ def demo(tmp_path: Path) -> Iterator[Demo]:
         demo.process.communicate()
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Demo:
+@pytest.fixture(scope="class")
+def whole(alone: None, tmp_path_factory: pytest.TempPathFactory) -> Demo:
     """One that has ended."""
     demo = Demo(tmp_path_factory.mktemp("whole"))
     demo.start()

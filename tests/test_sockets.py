@@ -17,15 +17,8 @@ from mitmproxy.proxy import mode_servers
 from addon.congestion import system_congestion_control
 from addon.sockets import listening_sockets
 from tests.e2e.client import ask
-from tests.running import (
-    ADDON,
-    MITMDUMP,
-    Mirror,
-    free_port,
-    reverse_mode,
-    running_mirror,
-    settings_arguments,
-)
+from tests.ports import free_port
+from tests.running import ADDON, MITMDUMP, Mirror, reverse_mode, running_mirror, settings_arguments
 
 _asked = itertools.count()
 untyped: Any = proxyserver

@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL
 
 from tests.acme_sh import DOMAIN, Authority, Issued, write_domain
+from tests.ports import free_port
 
 INTERVAL = 0.2
 # Answers each request with the length of its body, so that a request can last through a renewal.
@@ -112,12 +113,6 @@ class Mitmdump:
 
     def private_files(self) -> list[Path]:
         return [path for path in self.temporary.rglob("*") if path.is_file()]
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
 
 
 def eventually(condition: Callable[[], object], seconds: float = 20) -> None:

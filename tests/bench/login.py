@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
-from tests.running import free_port
+from tests.ports import free_port
 
 from . import ways
 from .engine import Style

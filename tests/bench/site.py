@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.hub.addresses import loopback_addresses
-from tests.running import free_port
+from tests.ports import free_port
 
 from .children import Child, running
 from .relay import Route

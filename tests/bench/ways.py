@@ -9,13 +9,8 @@ from pathlib import Path
 from typing import Final
 
 from addon.options import OPTIONS
-from tests.running import (
-    Mirror,
-    free_port,
-    reverse_mode,
-    running_mirror,
-    settings_arguments,
-)
+from tests.ports import free_port
+from tests.running import Mirror, reverse_mode, running_mirror, settings_arguments
 
 from .site import MIRROR_HOST, Site
 

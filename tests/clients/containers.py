@@ -54,6 +54,7 @@ runroot = "{folder}/run"
 [engine]
 cgroup_manager = "cgroupfs"
 events_logger = "none"
+lock_type = "file"
 static_dir = "{folder}/libpod"
 tmp_dir = "{folder}/tmp"
 volume_path = "{folder}/volumes"

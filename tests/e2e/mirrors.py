@@ -7,7 +7,8 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 from tests.hub import Hub
-from tests.running import Mirror, free_port, reverse_mode, running_mirror, settings_arguments
+from tests.ports import free_port
+from tests.running import Mirror, reverse_mode, running_mirror, settings_arguments
 
 HOST = "127.0.0.1"
 

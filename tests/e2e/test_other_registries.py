@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Mapping
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,8 @@ from tests.hub import Header, Hub, Image, Redirect, Stall, Status
 from tests.hub.distribution import BINARY, Distribution
 from tests.hub.hub import SERVICE
 from tests.hub.media_types import OCI_MANIFEST
-from tests.running import Mirror, free_port, reverse_mode
+from tests.ports import free_port
+from tests.running import Mirror, reverse_mode
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -49,7 +52,9 @@ async def learning(
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def port_443() -> AsyncIterator[Hub]:
-    hub = Hub(hosts=("127.0.0.12", "127.0.0.13", "127.0.0.14"), ports=(443, 0, 0))
+    # An address of this process's own, as the port is the same wherever this test runs.
+    own = str(ip_address("127.64.0.0") + os.getpid() % 2**22)
+    hub = Hub(hosts=(own, "127.0.0.13", "127.0.0.14"), ports=(443, 0, 0))
     try:
         await hub.start()
     except PermissionError:

@@ -24,7 +24,8 @@ from aioquic.quic.configuration import QuicConfiguration
 from tests import running
 from tests.e2e.client import Answer, Connection, ask, bearer, connect, format_request
 from tests.hub import Hub
-from tests.running import Mirror, free_port, running_mirror
+from tests.ports import free_port
+from tests.running import Mirror, running_mirror
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -18,7 +18,8 @@ from mitmproxy import http, io
 
 from tests.e2e.client import ask, bearer, connect
 from tests.hub import Hub
-from tests.running import ADDON, MITMDUMP, Mirror, free_port, reverse_mode, running_mirror
+from tests.ports import free_port
+from tests.running import ADDON, MITMDUMP, Mirror, reverse_mode, running_mirror
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -12,7 +12,8 @@ import pytest_asyncio
 
 from tests.e2e.client import Answer, Connection, ask, connect
 from tests.hub import Hub
-from tests.running import Mirror, free_port, reverse_mode, running_mirror, settings_arguments
+from tests.ports import free_port
+from tests.running import Mirror, reverse_mode, running_mirror, settings_arguments
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-import socket
 import tempfile
 from asyncio.subprocess import DEVNULL, Process
 from pathlib import Path
@@ -17,6 +16,8 @@ from typing import Final, Self
 
 import aiohttp
 from yarl import URL
+
+from tests.ports import free_port
 
 from .content import chunks
 from .hub import Hub
@@ -35,7 +36,7 @@ class Distribution:
     """Use it as `async with Distribution(hub) as registry`, or with `start` and `close`."""
 
     def __init__(self, hub: Hub, *, host: str = "127.0.0.1") -> None:
-        self._hub, self._host, self._port = hub, host, _free_port(host)
+        self._hub, self._host, self._port = hub, host, free_port(host)
         self._folder = tempfile.TemporaryDirectory(prefix="distribution-")
         self.folder = Path(self._folder.name)
         self._process: Process | None = None
@@ -153,10 +154,3 @@ async def _push_manifest(
     kind = {"Content-Type": manifest.media_type}
     async with session.put(f"{base}/manifests/{reference}", data=manifest.raw, headers=kind):
         pass
-
-
-def _free_port(host: str) -> int:
-    with socket.socket() as sock:
-        sock.bind((host, 0))
-        port: int = sock.getsockname()[1]
-        return port
