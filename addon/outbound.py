@@ -17,11 +17,13 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary
 
 import aiohttp
 import certifi
 from yarl import URL
 
+from addon.carrier import Carrier
 from addon.causes import cause_of, explained
 from addon.destinations import Destinations
 from addon.errors import failure
@@ -29,7 +31,7 @@ from addon.headers import Fields
 from addon.hosts import Host, Hosts
 from addon.networks import Networks, may_redirect_to, parse_address
 from addon.proxies import proxy_for
-from addon.readahead import ReadAhead, grow, keep_small, start_small
+from addon.readahead import start_small
 from addon.registry import authority
 from addon.reply import Body, BrokenTransfer
 from addon.retrying import tried
@@ -107,9 +109,10 @@ class Outbound:
         start_small()
         self._settings = settings
         self.hosts = Hosts()
-        # Told of each connection that broke off in the middle of a body: its origin, and whether
-        # an upstream had named it. Set by whoever opens connections ahead.
-        self.on_break: Callable[[str, bool], None] = _ignore
+        # Told of each connection that broke off, or was about to: its origin, and whether an
+        # upstream had named it. Set by whoever opens connections ahead.
+        self.on_loss: Callable[[str, bool], None] = _ignore
+        self._carriers: WeakKeyDictionary[asyncio.Transport, Carrier] = WeakKeyDictionary()
         self.destinations = Destinations()
         tls = _tls_context(settings)
         # Two pools, because a connection that the owner's word opened must not carry a redirect
@@ -181,10 +184,19 @@ class Outbound:
             response.close()
             raise failure(name, f"it answered with status {response.status}")
         host.carries(response)
-        if response.connection and response.connection.transport:
-            keep_small(response.connection.transport)
         origin = str(response.url.origin())
-        return _answer(response, name, lambda: self.on_break(origin, redirected))
+        carrier = self._carrier(response, host)
+        return _answer(response, name, carrier, lambda: self.on_loss(origin, redirected))
+
+    def _carrier(self, response: aiohttp.ClientResponse, host: Host) -> Carrier | None:
+        """What a body comes over; None for one that has ended with its head."""
+        transport = response.connection.transport if response.connection else None
+        if transport is None:
+            return None
+        carrier = self._carriers.get(transport)
+        if carrier is None:
+            carrier = self._carriers[transport] = Carrier(transport, host)
+        return carrier
 
     async def touch(
         self, method: str, url: str, fields: Fields, *, redirected: bool, anew: bool = False
@@ -357,7 +369,12 @@ def _tls_context(settings: OutboundSettings) -> ssl.SSLContext:
     return context
 
 
-def _answer(response: aiohttp.ClientResponse, host: str, broke: Callable[[], None]) -> Answer:
+def _answer(
+    response: aiohttp.ClientResponse,
+    host: str,
+    carrier: Carrier | None,
+    lost: Callable[[], None],
+) -> Answer:
     fields = [(n.decode("latin-1"), v.decode("latin-1")) for n, v in response.raw_headers]
     length = _length(response)
     chunked = "chunked" in response.headers.get("Transfer-Encoding", "").lower()
@@ -366,7 +383,7 @@ def _answer(response: aiohttp.ClientResponse, host: str, broke: Callable[[], Non
         fields=fields,
         length=length,
         closes_to_end=length is None and not chunked,
-        body=_UpstreamBody(response, host, broke),
+        body=_UpstreamBody(response, host, carrier, lost),
     )
 
 
@@ -381,29 +398,42 @@ class _UpstreamBody:
     """An upstream's body as it arrives."""
 
     def __init__(
-        self, response: aiohttp.ClientResponse, host: str, broke: Callable[[], None]
+        self,
+        response: aiohttp.ClientResponse,
+        host: str,
+        carrier: Carrier | None,
+        lost: Callable[[], None],
     ) -> None:
         self._response = response
         self._host = host
-        self._broke = broke
-        self._read_ahead = ReadAhead()
+        self._carrier = carrier
+        self._lost = lost
 
     async def read(self) -> bytes:
         """What has arrived, or `BrokenTransfer` that says why nothing did."""
-        self._read_ahead.asked()
+        if self._carrier:
+            self._carrier.asked()
         try:
             chunk = await self._response.content.readany()
         except (aiohttp.ClientError, OSError) as e:
-            self._broke()
+            self._break()
             raise BrokenTransfer(f"upstream {self._host} broke off: {cause_of(e)}") from e
-        connection = self._response.connection
-        if self._read_ahead.given(len(chunk)) and connection and connection.transport:
-            grow(connection.transport)
+        if self._carrier:
+            self._carrier.carried(len(chunk))
         return chunk
+
+    def _break(self) -> None:
+        if self._carrier:
+            self._carrier.broke()
+            self._carrier = None
+            self._lost()
 
     def close(self) -> None:
         """Give a connection back if the body was read to its end, close it if not."""
         self._response.close()
+        if self._carrier and self._carrier.retire():
+            self._lost()
+        self._carrier = None
 
 
 def _ignore(_origin: str, _redirected: bool) -> None:

@@ -10,6 +10,10 @@ _RANGE = re.compile(r"bytes=([0-9]{1,18})-([0-9]{1,18})?", re.IGNORECASE)
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18})", re.IGNORECASE)
 
 
+# Bytes that are asked for at a time where a blob comes in pieces: large ones cost few requests.
+LARGEST_PIECE = 2048 * 1024
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """A range from a byte on, `last` included; None: to the end."""

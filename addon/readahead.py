@@ -22,7 +22,7 @@ SMALL = 64 * 1024
 LARGE = 512 * 1024
 # Bytes that were read quickly, after which a connection's buffer grows; the kernel takes some MiB
 # off the hands of a client that is slow.
-GROW_AFTER = 16 * 1024 * 1024
+GROW_AFTER = 8 * 1024 * 1024
 # Seconds between two reads of one who keeps up.
 QUICK = 0.1
 # Connections with large buffers at a time.

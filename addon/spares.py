@@ -36,11 +36,11 @@ class Spares:
         self._most = most
         self._is_closed = False
         self._now = now
-        self._breaks: LRUCache[str, deque[float]] = LRUCache(MAX_HOSTS)
+        self._losses: LRUCache[str, deque[float]] = LRUCache(MAX_HOSTS)
         self._opening: LRUCache[str, set[asyncio.Task[None]]] = LRUCache(MAX_HOSTS)
 
-    def broke(self, origin: str, redirected: bool) -> None:
-        """A connection broke off in the middle of a body."""
+    def lost(self, origin: str, redirected: bool) -> None:
+        """A connection broke off in the middle of a body, or was about to."""
         name = authority(origin)
         host = self._outbound.hosts.of(name)
         if self._is_closed or not host.is_far:
@@ -62,10 +62,10 @@ class Spares:
 
     def _lately(self, name: str, seconds: float) -> int:
         """How many broke within so many seconds, this one included, as far as they may count."""
-        breaks = self._breaks.setdefault(name, deque(maxlen=max(1, self._most)))
+        losses = self._losses.setdefault(name, deque(maxlen=max(1, self._most)))
         now = self._now()
-        breaks.append(now)
-        return min(self._most, sum(now - at <= seconds for at in breaks))
+        losses.append(now)
+        return min(self._most, sum(now - at <= seconds for at in losses))
 
     async def _open(self, origin: str, redirected: bool) -> None:
         try:

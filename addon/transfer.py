@@ -22,14 +22,13 @@ from typing import Protocol
 from addon.errors import MirrorError
 from addon.inflight import Asker, Budget, Urgency
 from addon.patience import Patience
-from addon.ranges import Wanted
+from addon.ranges import LARGEST_PIECE, Wanted
 from addon.reply import Body, BrokenTransfer
 
 logger = logging.getLogger(__name__)
 
 KIB = 1024
 FIRST_PIECE = 256 * KIB
-LARGEST_PIECE = 2048 * KIB
 FIRST_WINDOW = 16 * FIRST_PIECE
 LARGEST_WINDOW = 32 * 1024 * KIB
 # Failures in a row, without a byte between them, after which a transfer is given up.

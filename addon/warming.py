@@ -54,7 +54,8 @@ WARMING = (
         "docxy_warm_cdn",
         int,
         28,
-        "Connections that are kept open to each host that the registry's redirects lead to.",
+        "Connections that are kept open to each host that the registry's redirects lead to; where"
+        " they break off, up to twice as many more.",
     ),
     Option(
         "docxy_state_dir",
@@ -110,12 +111,12 @@ class Warming:
         self._task: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
         self._is_closed = False
-        self._spares = Spares(outbound, limits.cdn)
+        self._spares = Spares(outbound, 2 * limits.cdn)
 
     def start(self) -> None:
         """Open connections now, before the first client comes."""
         if self._limits.seconds > 0:
-            self._outbound.on_break = self._spares.broke
+            self._outbound.on_loss = self._spares.lost
         destinations = self._outbound.destinations
         destinations.on_new = self._learnt_of_one
         if self._limits.state_dir:

@@ -78,7 +78,7 @@ def spares(upstreams: Upstreams, clock: Clock) -> Spares:
 
 async def asked_after(spares: Spares, upstreams: Upstreams, breaks: int) -> int:
     for _ in range(breaks):
-        spares.broke(ORIGIN, redirected=True)
+        spares.lost(ORIGIN, redirected=True)
         await settle()
     return len(upstreams.asked)
 

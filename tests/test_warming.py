@@ -74,7 +74,7 @@ class Upstreams:
         is_far = self.far if self.made[host] or self.far else None
         return HostOf(self, host, is_far)
 
-    def on_break(self, origin: str, redirected: bool) -> None:
+    def on_loss(self, origin: str, redirected: bool) -> None:
         raise NotImplementedError
 
     async def touch(self, method: str, url: str, fields: Fields, *, redirected: bool) -> None:
