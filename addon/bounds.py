@@ -85,7 +85,7 @@ BOUNDS = (
     Option(
         "docxy_pieces",
         int,
-        16,
+        24,
         "Pieces of one blob that are fetched side by side over a long line (1: one stream).",
     ),
     Option(
@@ -99,7 +99,7 @@ BOUNDS = (
         int,
         64 * MIB,
         "Bytes of all blobs together that may wait in the mirror for their clients: shared out"
-        " evenly, 256 KiB to each at least.",
+        " evenly, 128 KiB to each at least.",
     ),
 )
 

@@ -28,8 +28,8 @@ from addon.reply import Body, BrokenTransfer
 logger = logging.getLogger(__name__)
 
 KIB = 1024
-FIRST_PIECE = 256 * KIB
-FIRST_WINDOW = 16 * FIRST_PIECE
+FIRST_PIECE = 128 * KIB
+FIRST_WINDOW = 32 * FIRST_PIECE
 LARGEST_WINDOW = 32 * 1024 * KIB
 # Failures in a row, without a byte between them, after which a transfer is given up.
 MAX_FAILURES = 6

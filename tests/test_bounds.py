@@ -10,13 +10,13 @@ DEFAULTS: dict[str, Any] = {option.name: option.default for option in BOUNDS}
 NUMBERS = [option for option in BOUNDS if option.type is int]
 
 
-def test_the_defaults_are_those_of_the_requirements() -> None:
+def test_the_defaults_hold() -> None:
     bounds = parse_bounds(DEFAULTS)
     assert bounds.memory.remember
     assert bounds.memory.challenges_clients
     assert (bounds.memory.tag_ttl, bounds.memory.recheck_time) == (30, 300)
     assert bounds.memory.largest_blob == 8 * 1024 * 1024
-    assert bounds.blobs.pieces == 16
+    assert bounds.blobs.pieces == 24
     assert bounds.ahead.images > 0
 
 

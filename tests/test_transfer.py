@@ -22,7 +22,7 @@ from addon.transfer import (
 )
 
 CHUNK = 64 * 1024
-CONTENT = random.Random(7).randbytes(20 * FIRST_PIECE + 12345)
+CONTENT = random.Random(7).randbytes(40 * FIRST_PIECE + 12345)
 LAST = len(CONTENT) - 1
 
 
