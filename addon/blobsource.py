@@ -98,6 +98,11 @@ class BlobSource:
         return self._ways.outbound.hosts.of(self._host).is_far is True
 
     @property
+    def round_trip(self) -> float:
+        """Seconds to the host that has the bytes and back; 0 as long as they are not known."""
+        return self._ways.outbound.hosts.of(self._host).round_trip
+
+    @property
     def may_be_far(self) -> bool:
         """Whether the host that has the bytes is not known to be near."""
         return self._ways.outbound.hosts.of(self._host).is_far is not False

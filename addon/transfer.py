@@ -17,6 +17,7 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from time import monotonic
 from typing import Protocol
 
 from addon.errors import MirrorError
@@ -31,6 +32,10 @@ KIB = 1024
 FIRST_PIECE = 128 * KIB
 FIRST_WINDOW = 32 * FIRST_PIECE
 LARGEST_WINDOW = 32 * 1024 * KIB
+# What is left of a piece is shared with a connection that has become free, if it would take so
+# many round trips, and if so many bytes are left to each.
+WORTH_SHARING = 4
+LEAST_SHARED = 64 * KIB
 # Failures in a row, without a byte between them, after which a transfer is given up.
 MAX_FAILURES = 6
 FIRST_PAUSE = 0.1
@@ -43,6 +48,10 @@ class NoParts(OSError):
 
 class Source(Protocol):
     """Where a blob's bytes are asked for."""
+
+    @property
+    def round_trip(self) -> float:
+        """Seconds to there and back, as far as they are known."""
 
     async def open(self, wanted: Wanted, asker: Asker) -> Body:
         """The bytes from `wanted.first` on, to be read to `wanted.last` at most.
@@ -103,6 +112,7 @@ class Stream:
         self._last = last
         self._source = source
         self._begun = begun
+        self._opened_at = (first, monotonic())
         self._failures = Failures()
 
     async def read(self) -> bytes:
@@ -133,6 +143,7 @@ class Stream:
         if self._begun is None:
             body = await self._source.open(Wanted(self.at, self._last), self._asker)
             self._begun = Begun(body, self._last)
+            self._opened_at = (self.at, monotonic())
         chunk = await self._begun.body.read()
         if not chunk:
             raise BrokenTransfer("the body ended too early")
@@ -142,6 +153,27 @@ class Stream:
         self.at += length
         if self._begun and self.at > self._begun.last:
             self.close()
+
+    @property
+    def seconds_left(self) -> float:
+        """What the rest takes, as fast as it comes; 0 where nothing comes."""
+        first, opened = self._opened_at
+        if self._begun is None or self.at == first:
+            return 0.0
+        return (self._last + 1 - self.at) * (monotonic() - opened) / (self.at - first)
+
+    def share(self, round_trip: float) -> Wanted | None:
+        """The part that somebody else is to fetch, so that both have done at the same time."""
+        left, seconds = self._last + 1 - self.at, self.seconds_left
+        if self._begun is None or left < 2 * LEAST_SHARED or seconds < WORTH_SHARING * round_trip:
+            return None
+        # While the other one asks, this one goes on.
+        ahead = int(left * round_trip / seconds)
+        kept = min((left + ahead) // 2, left - LEAST_SHARED)
+        shared = Wanted(self.at + kept, self._last)
+        self._last = shared.first - 1
+        self._begun = Begun(self._begun.body, min(self._begun.last, self._last))
+        return shared
 
     def interrupt(self) -> None:
         """Break the connection off; whoever reads goes on over another one."""
@@ -158,12 +190,14 @@ class Stream:
 class Piece:
     """A part that is fetched beside others: what has come of it waits for its turn."""
 
-    def __init__(self, stream: Stream, wake: Callable[[], None]) -> None:
+    def __init__(self, stream: Stream, wake: Callable[[], None], ended: Callable[[], None]) -> None:
+        """Fetch it: `wake` is told of each byte and of the end, `ended` of the end alone."""
         self.stream = stream
         self.chunks: deque[bytes] = deque()
         self.is_done = False
         self.error: OSError | None = None
         self._wake = wake
+        self._ended = ended
         self._task = asyncio.get_running_loop().create_task(self._fetch())
 
     async def _fetch(self) -> None:
@@ -181,6 +215,7 @@ class Piece:
             self.stream.close()
             self.is_done = True
             self._wake()
+            self._ended()
 
     def close(self) -> None:
         """End it."""
@@ -288,14 +323,28 @@ class Pieces:
     def _fill(self) -> None:
         """Begin what the window has room for."""
         # Of those that broke off nothing comes: others are begun beside them.
-        broken = min(sum(piece.stream.is_broken for piece in self._pieces), self._side_by_side)
-        at_most = self._side_by_side + broken
-        while self._is_open and self._next <= self._last and len(self._pieces) < at_most:
+        running = [piece for piece in self._pieces if not piece.is_done]
+        broken = min(sum(piece.stream.is_broken for piece in running), self._side_by_side)
+        room = self._side_by_side + broken - len(running)
+        while self._is_open and self._next <= self._last and room > 0:
             window = self._budget.share(self._window + broken * LARGEST_PIECE, FIRST_PIECE)
             length = min(self._piece_length(window), self._last + 1 - self._next)
             if self._pieces and self._next + length - self._given > window:
                 return
             self._start(length)
+            room -= 1
+
+    def _share(self) -> None:
+        """Let a connection that has become free carry half of what the slowest piece has left."""
+        running = [piece for piece in self._pieces if not piece.is_done]
+        has_more = self._next <= self._last
+        if has_more or not self._is_open or not 0 < len(running) < self._side_by_side:
+            return
+        slowest = max(running, key=lambda piece: piece.stream.seconds_left)
+        shared = slowest.stream.share(self._source.round_trip)
+        if shared and shared.last is not None:
+            piece = self._piece(shared.first, shared.last)
+            self._pieces.insert(self._pieces.index(slowest) + 1, piece)
 
     def _piece_length(self, window: int) -> int:
         """As many pieces as lanes, of the blob or of the window if that is smaller."""
@@ -303,10 +352,16 @@ class Pieces:
         return min(max(part, FIRST_PIECE), LARGEST_PIECE)
 
     def _start(self, length: int, begun: Begun | None = None) -> None:
-        last = self._next + length - 1
-        stream = Stream(self._source, self._next, last, begun, self._asker, self._fill)
-        self._pieces.append(Piece(stream, self._changed.set))
+        self._pieces.append(self._piece(self._next, self._next + length - 1, begun))
         self._next += length
+
+    def _piece(self, first: int, last: int, begun: Begun | None = None) -> Piece:
+        stream = Stream(self._source, first, last, begun, self._asker, self._fill)
+        return Piece(stream, self._changed.set, self._ended)
+
+    def _ended(self) -> None:
+        self._fill()
+        self._share()
 
 
 class OneStream:

@@ -20,6 +20,7 @@ from addon.transfer import (
     Pieces,
     Stream,
 )
+from tests.clock import Clock
 
 CHUNK = 64 * 1024
 CONTENT = random.Random(7).randbytes(40 * FIRST_PIECE + 12345)
@@ -48,6 +49,10 @@ class Connection:
             if self._how == "stall":
                 await self._cut.wait()
                 raise BrokenTransfer("cut")
+            if self._how == "wait":
+                await self._site.go_on.wait()
+                self._left = None
+                return await self.read()
             if self._how == "end":
                 return b""
             raise BrokenTransfer("reset") if self._how == "reset" else RuntimeError("a slip")
@@ -79,6 +84,7 @@ class Site:
         self.open_errors: list[Exception] = []
         self.open: list[Connection] = []
         self.sent = 0
+        self.go_on = asyncio.Event()
         self.fault: Callable[[int], tuple[int | None, str]] = lambda _: (None, "")
 
     async def open_at(self, first: int, last: int, number: int = -1) -> Connection:
@@ -101,6 +107,8 @@ class Site:
 
 class Source:
     """The same as a source of parts."""
+
+    round_trip = 0.2
 
     def __init__(self, site: Site) -> None:
         self._site = site
@@ -395,6 +403,81 @@ class TestPieces:
         site = Site(lanes=1)
         assert await read_all(pieces(site, budget)) == CONTENT
         assert left(site, budget) == (0, 0, 0)
+
+
+class TestSharing:
+    """What the slowest piece has left is shared with a connection that has become free."""
+
+    @pytest.fixture
+    def clock(self, monkeypatch: pytest.MonkeyPatch) -> Clock:
+        clock = Clock()
+        monkeypatch.setattr(transfer, "monotonic", clock)
+        return clock
+
+    async def begun(self, site: Site, clock: Clock, chunks: int, seconds: float) -> Stream:
+        """A stream that has read so many chunks in so many seconds."""
+        body = stream(site)
+        for _ in range(chunks):
+            await body.read()
+        clock.now += seconds
+        return body
+
+    async def test_both_have_done_at_the_same_time_and_no_byte_is_missing(
+        self, site: Site, clock: Clock
+    ) -> None:
+        body = await self.begun(site, clock, 1, 1.0)
+        seconds = body.seconds_left
+        assert seconds == pytest.approx((len(CONTENT) - CHUNK) / CHUNK)
+        shared = body.share(round_trip=0.2)
+        assert shared is not None
+        assert shared.last == LAST
+        # The other one begins a round trip later.
+        each = (seconds - 0.2) / 2
+        assert body.seconds_left == pytest.approx(each + 0.2, abs=0.1)
+        assert CONTENT[:CHUNK] + await read_all(body) == CONTENT[: shared.first]
+        assert not site.open
+
+    @pytest.mark.parametrize(
+        ("chunks", "seconds"),
+        [
+            pytest.param(0, 1.0, id="nothing has come"),
+            pytest.param(1, 0.001, id="it has soon done"),
+            pytest.param(len(CONTENT) // CHUNK - 1, 1000.0, id="little is left"),
+        ],
+    )
+    async def test_where_it_is_not_worth_a_request_nothing_is(
+        self, site: Site, clock: Clock, chunks: int, seconds: float
+    ) -> None:
+        body = await self.begun(site, clock, chunks, seconds)
+        assert body.share(round_trip=0.2) is None
+        body.close()
+
+    async def test_a_blob_comes_whole_whoever_fetches_what_of_it(
+        self, site: Site, budget: Budget, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(transfer, "WORTH_SHARING", 0)
+        # The first piece breaks off late: the others have ended by then.
+        site.fault = lambda number: (CHUNK, "wait") if number == 0 else (None, "")
+        asker = Asker(Urgency.ASKED)
+        body = Pieces(Source(site), 0, LAST, None, 8, budget, asker, 2 * len(CONTENT))
+        await settle()
+        first = site.asked[0]
+        assert first.last is not None
+        assert [w for w in site.asked[1:] if w.first <= first.last]
+        site.go_on.set()
+        assert await read_all(body) == CONTENT
+        assert left(site, budget) == (0, 0, 0)
+
+    async def test_a_lane_is_not_idle_because_the_first_piece_is_slow(
+        self, site: Site, budget: Budget
+    ) -> None:
+        site.fault = lambda number: (CHUNK, "wait") if number == 0 else (None, "")
+        body = pieces(site, budget, last=LAST)
+        body._window = 10 * len(CONTENT)
+        body._fill()
+        await settle()
+        assert max(wanted.last or 0 for wanted in site.asked) == LAST
+        body.close()
 
 
 class TestWindow:
