@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 _HASHES = {"sha256": hashlib.sha256, "sha512": hashlib.sha512}
 # Bytes that wait for the check; every blob has some.
 HELD_BACK = 1
+# Bytes whose hash takes less time than a thread costs.
+HASHED_AT_ONCE = 256 * 1024
 # Bytes that a blob counts for at least, so that tiny ones are bounded in number.
 LEAST_COST = 16 * 1024
 
@@ -60,7 +62,7 @@ class SmallBlob:
                 await self._read(body)
             finally:
                 body.close()
-            self._verify()
+            await self._verify()
         except (MirrorError, OSError) as e:
             self.error = e
         finally:
@@ -85,9 +87,9 @@ class SmallBlob:
         self._changed.set()
         self._changed = asyncio.Event()
 
-    def _verify(self) -> None:
+    async def _verify(self) -> None:
         algorithm, _, expected = self.digest.partition(":")
-        found = _HASHES[algorithm](self._content).hexdigest()
+        found = await _hash(algorithm, self._content)
         if len(self._content) != self.size or found != expected:
             raise BrokenTransfer(f"what came is not {self.digest}")
         self.is_whole = True
@@ -124,6 +126,13 @@ class SmallBlob:
     @property
     def _ready(self) -> int:
         return self.size if self.is_whole else max(0, len(self._content) - HELD_BACK)
+
+
+async def _hash(algorithm: str, content: bytearray) -> str:
+    """The content's hash, without keeping others waiting for the milliseconds of a large one."""
+    if len(content) <= HASHED_AT_ONCE:
+        return _HASHES[algorithm](content).hexdigest()
+    return (await asyncio.to_thread(_HASHES[algorithm], content)).hexdigest()
 
 
 class SmallBlobBody:

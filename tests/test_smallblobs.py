@@ -10,7 +10,7 @@ from addon.errors import failure
 from addon.headers import Fields
 from addon.inflight import Asker, Urgency
 from addon.reply import Body, BrokenTransfer
-from addon.smallblobs import LEAST_COST, SmallBlob, SmallBlobBody, SmallBlobs
+from addon.smallblobs import HASHED_AT_ONCE, LEAST_COST, SmallBlob, SmallBlobBody, SmallBlobs
 
 CONTENT = b"0123456789" * 10
 SIZE = len(CONTENT)
@@ -81,8 +81,7 @@ async def kept(blobs: SmallBlobs, content: bytes, repository: str = "a") -> Smal
         key(digest_of(content), "", repository), len(content), line.open, Asker(Urgency.AHEAD)
     )
     line.send(content, b"")
-    await settle()
-    assert blob.is_whole
+    assert await read_all(whole(blob)) == content
     return blob
 
 
@@ -172,6 +171,20 @@ class TestOneBlob:
         await settle()
         assert "a slip" in caplog.text
         assert len(blobs) == 0
+
+    @pytest.mark.parametrize("size", [HASHED_AT_ONCE, HASHED_AT_ONCE + 1])
+    @pytest.mark.parametrize("is_right", [True, False], ids=["right", "wrong"])
+    async def test_of_any_size_is_verified(self, size: int, is_right: bool) -> None:
+        content = bytes(size)
+        line, blobs = Line(), SmallBlobs(4 * size, 2 * size)
+        named = key(digest_of(content if is_right else b"other"))
+        blob = blobs.begin(named, size, line.open, Asker(Urgency.AHEAD))
+        line.send(content, b"")
+        if is_right:
+            assert await read_all(whole(blob)) == content
+        else:
+            with pytest.raises(BrokenTransfer):
+                await read_all(whole(blob))
 
     async def test_many_readers_at_their_own_speed_share_one_fetch(self, blobs: SmallBlobs) -> None:
         line = Line()
