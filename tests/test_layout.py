@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,15 @@ import pytest
 from addon import congestion, options, tls
 
 ROOT = Path(__file__).parent.parent
-MODULES = {path.stem: path for path in (ROOT / "addon").glob("*.py")}
+ADDON = ROOT / "addon"
+# By their names below `addon`, with dots: "hooks", "views.token".
+MODULES = {
+    ".".join(path.relative_to(ADDON).with_suffix("").parts): path for path in ADDON.rglob("*.py")
+}
 
-# A version alone, and what mitmproxy loads under a name of its own: the end-to-end tests do.
-UNTESTED = {"__init__", "mirror"}
+# A version or a line of text alone, and what mitmproxy loads under a name of its own: the
+# end-to-end tests do.
+UNTESTED = {"__init__", "mirror", "views.__init__"}
 
 # Modules with I/O, or mitmproxy's own shape. All others work with neither mitmproxy nor aiohttp.
 WITH_MITMPROXY = {
@@ -83,8 +89,9 @@ def packages(module: str, seen: set[str]) -> set[str]:
 
 @pytest.mark.parametrize("module", sorted(set(MODULES) - UNTESTED))
 def test_a_module_has_a_test_file_of_its_name(module: str) -> None:
-    folders = (ROOT / "tests", ROOT / "tests" / "e2e")
-    assert any((folder / f"test_{module}.py").is_file() for folder in folders)
+    *package, name = module.split(".")
+    folders = (ROOT / "tests").joinpath(*package), ROOT / "tests" / "e2e"
+    assert any((folder / f"test_{name}.py").is_file() for folder in folders)
 
 
 @pytest.mark.parametrize("module", sorted(PURE))
@@ -100,6 +107,12 @@ def test_what_asks_upstreams_does_not_need_mitmproxy(module: str) -> None:
 def test_the_way_out_and_the_causes_of_its_failures_alone_import_aiohttp() -> None:
     importing = {m for m, path in MODULES.items() if "aiohttp" in imports(path)}
     assert importing == {"causes", "outbound"}
+
+
+def test_every_package_is_installed() -> None:
+    packages = {str(path.parent.relative_to(ROOT)) for path in MODULES.values()}
+    named = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    assert {package.replace("/", ".") for package in packages} == set(named)
 
 
 @pytest.mark.parametrize("module", sorted(WITH_MITMPROXY | WITH_AIOHTTP | UNTESTED))

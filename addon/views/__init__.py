@@ -1,0 +1,1 @@
+"""What registries send, as text for a person: media type and body in, text or None out."""
