@@ -125,6 +125,7 @@ def test_imports_are_found_wherever_they_are() -> None:
     assert "mitmproxy" in packages("mirror", set())
     assert "aiohttp" in packages("options", set())
     assert "mitmproxy" in packages("launch", set())
+    assert "cachetools" in packages("views.manifest", set())
 
 
 DECLARED = {option.name for option in options.OPTIONS} | set(tls.OPTIONS)
