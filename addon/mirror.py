@@ -3,6 +3,7 @@
 mitmproxy runs this file under a name of its own, so nothing is defined here.
 """
 
+from addon.contentviews import ContentViews
 from addon.hooks import Flows
 from addon.idle import IdleAddons
 from addon.sockets import ClientSockets
@@ -17,6 +18,7 @@ addons = [
     _certificates,
     _flows,
     ClientSockets(),
+    ContentViews(),
     IdleAddons(),
     Deferred(),
 ]
