@@ -18,7 +18,8 @@ from mitmproxy.tools.dump import DumpMaster
 # Addons by name, and the options that give each something to do when they are not at their
 # defaults. Some without options have nothing to do in a mirror whatever is set: they are for DNS,
 # for what the mirror never gives on (Alt-Svc), or hold commands, which work all the same.
-# DisableH2C stays: it ends an HTTP/2 connection that a client begins without asking.
+# DisableH2C stays: it ends an HTTP/2 connection that a client begins without asking. ProxyAuth
+# stays: it must see a request before the mirror takes the credentials out of what is shown.
 NOTHING_TO_DO: Final[Mapping[str, tuple[str, ...]]] = {
     "anticache": ("anticache",),
     "anticomp": ("anticomp",),
@@ -37,7 +38,6 @@ NOTHING_TO_DO: Final[Mapping[str, tuple[str, ...]]] = {
     "modifybody": ("modify_body",),
     "modifyheaders": ("modify_headers",),
     "onboarding": ("onboarding", "onboarding_host"),
-    "proxyauth": ("proxyauth",),
     "readfilestdin": ("rfile", "readfile_filter"),
     "save": ("save_stream_file", "save_stream_filter"),
     "savehar": ("hardump",),
