@@ -1,0 +1,68 @@
+"""Every line of the log without secrets, whoever writes it and wherever it is shown.
+
+mitmproxy quotes what clients send, in its own words and in tracebacks. Its terminal, its web page
+and its console each have a handler of their own, and more may come while it runs; what all of them
+show is made in one place, where Python makes a record.
+"""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from typing import Any
+
+from addon.redaction import redact_text
+
+# mitmweb's own line says the address of its page, with the token that opens it to whoever started
+# it.
+_ITS_OWN = frozenset({"mitmproxy.tools.web.master"})
+
+
+class LogLines:
+    """Makes the records of Python's logging while the mirror is loaded."""
+
+    def __init__(self) -> None:
+        self.shows_secrets = False
+        self._make = logging.getLogRecordFactory()
+
+    def install(self) -> None:
+        """Make all records from now on."""
+        if logging.getLogRecordFactory() is not self:
+            self._make = logging.getLogRecordFactory()
+            logging.setLogRecordFactory(self)
+
+    def uninstall(self) -> None:
+        """Let what was there before make them."""
+        if logging.getLogRecordFactory() is self:
+            logging.setLogRecordFactory(self._make)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> logging.LogRecord:
+        """A record as it is shown."""
+        record = self._make(*args, **kwargs)
+        if not self.shows_secrets and record.name not in _ITS_OWN:
+            _redact(record)
+        return record
+
+
+def _redact(record: logging.LogRecord) -> None:
+    message = _message(record)
+    shown = redact_text(message)
+    if shown != message:
+        record.msg, record.args = shown, ()
+    if not record.exc_info or record.exc_info[0] is None:
+        return
+    trace = "".join(traceback.format_exception(*record.exc_info)).rstrip()
+    shown_trace = redact_text(trace)
+    if shown_trace != trace:
+        # A handler would format the exception itself.
+        record.msg, record.args = f"{shown}\n{shown_trace}", ()
+        record.exc_info = None
+
+
+def _message(record: logging.LogRecord) -> str:
+    try:
+        return record.getMessage()
+    except Exception:
+        # It cannot be shown as it was meant: `logging` would print its parts as they are.
+        record.msg, record.args = f"{record.msg} {record.args!r}", ()
+        return str(record.msg)
