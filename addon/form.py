@@ -26,6 +26,12 @@ class Form:
             self._ended.set()
         return b""
 
+    @property
+    def whole(self) -> bytes | None:
+        """The form, if it has ended and was not too large."""
+        is_whole = self._ended.is_set() and self._size <= MAX_FORM
+        return b"".join(self._pieces) if is_whole else None
+
     async def read(self) -> bytes:
         """The whole form, once it has ended.
 

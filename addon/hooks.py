@@ -10,7 +10,7 @@ import logging
 import re
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from mitmproxy import ctx, http
 from mitmproxy.connection import Client
@@ -21,6 +21,16 @@ from addon.answering import Answering, Incoming, Pending, internal_error
 from addon.form import Form, drop
 from addon.inner import PORT, InnerConnections, Opening, has_body, phrase
 from addon.networks import parse_address
+from addon.records import (
+    Hidden,
+    Recorder,
+    conceal_error,
+    conceal_request,
+    conceal_response,
+    record_form,
+    record_token,
+)
+from addon.redaction import redact_url
 from addon.reply import MemoryBody, Reply
 from addon.routes import TOKEN_PATH
 from addon.wire import client_stack, close_left_open
@@ -50,6 +60,8 @@ class Exchange:
     shown: str = ""  # the address in the flow, for a flow that goes to the inner connection
     holds_secret: bool = False
     form: Form | None = None
+    hidden: Hidden = field(default_factory=Hidden)
+    recorder: Recorder | None = None
 
     @property
     def is_inner(self) -> bool:
@@ -60,11 +72,12 @@ class Exchange:
 class Flows:
     """The hooks of one client's request after the other.
 
-    `answering` is set by whoever reads the options.
+    `answering` and `shows_secrets` are set by whoever reads the options.
     """
 
     def __init__(self) -> None:
         self.answering: Answering | None = None
+        self.shows_secrets = False
         self.inner = InnerConnections()
         self._exchanges: dict[str, Exchange] = {}
 
@@ -100,10 +113,13 @@ class Flows:
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         """Answer at once what has a body, so that the body is not waited for."""
+        # First of all: whatever shows or saves a flow has it from this hook on.
+        hidden = Hidden() if self.shows_secrets else conceal_request(flow)
         if _is_settled(flow):
             return
-        form = Form() if flow.request.path.partition("?")[0] == TOKEN_PATH else None
-        exchange = Exchange(client="", started=time.monotonic(), form=form)
+        target = hidden.true_target(flow.request.path)
+        form = Form() if target.partition("?")[0] == TOKEN_PATH else None
+        exchange = Exchange(client="", started=time.monotonic(), form=form, hidden=hidden)
         self._exchanges[flow.id] = exchange
         flow.request.stream = Sink(flow, form.take if form else drop)
         if may_have_body(flow.request):
@@ -114,12 +130,19 @@ class Flows:
     def request(self, flow: http.HTTPFlow) -> None:
         """Answer what has no body, once other addons have seen it."""
         exchange = self._exchanges.get(flow.id)
-        if exchange is None or exchange.is_inner or _is_settled(flow):
+        if exchange is None or _is_settled(flow):
             return
-        self._answer(flow, exchange, early=False)
+        if not exchange.is_inner:
+            self._answer(flow, exchange, early=False)
+        elif exchange.form:
+            record_form(flow.request, exchange.form.whole, redacted=not self.shows_secrets)
+        if not self.shows_secrets:
+            conceal_request(flow)  # what other addons have put in
 
     def responseheaders(self, flow: http.HTTPFlow) -> None:
         """Show the real upstream, and stream what is large or secret."""
+        if flow.response and not self.shows_secrets:
+            conceal_response(flow.response)
         exchange = self._exchanges.get(flow.id)
         if exchange is None or not exchange.is_inner or flow.response is None:
             return
@@ -129,18 +152,26 @@ class Flows:
             flow.response.headers.pop("transfer-encoding", None)
         length = flow.response.headers.get("content-length", "")
         is_small = length.isdigit() and int(length) <= MAX_RECORDED
-        flow.response.stream = exchange.holds_secret or not is_small or _is_blob(flow)
+        flow.response.stream = not is_small or _is_blob(flow)
+        if exchange.holds_secret:
+            # Streamed, so that what is shown of it need not be what the client gets.
+            flow.response.stream = exchange.recorder = Recorder(MAX_RECORDED)
 
     def response(self, flow: http.HTTPFlow) -> None:
         """Say in one line what was asked and what it became."""
         exchange = self._exchanges.pop(flow.id, None)
         if exchange is None or flow.response is None:
             return
+        if exchange.recorder:
+            content = exchange.recorder.content
+            record_token(flow.response, content, redacted=not self.shows_secrets)
         self._release(flow)
         _log(flow, exchange, str(flow.response.status_code))
 
     def error(self, flow: http.HTTPFlow) -> None:
         """The client left, or the answer broke off."""
+        if not self.shows_secrets:
+            conceal_error(flow)
         exchange = self._exchanges.pop(flow.id, None)
         if exchange is None:
             return
@@ -158,6 +189,8 @@ class Flows:
             answer = internal_error()
         if isinstance(answer, Reply) and not early:
             flow.response = to_response(answer, flow.request.method)
+            if not self.shows_secrets:
+                conceal_response(flow.response)
             return
         if isinstance(answer, Reply):
             # Refused, so the client need not send what it holds back.
@@ -165,16 +198,18 @@ class Flows:
             exchange.shown = flow.request.url
             self._send_inside(flow, _at_once(answer))
             return
-        exchange.url = exchange.shown = answer.url
+        exchange.url = answer.url
+        exchange.shown = answer.url if self.shows_secrets else redact_url(answer.url)
         exchange.holds_secret = answer.holds_secret
         self._send_inside(flow, answer.reply)
 
     def _decide(self, flow: http.HTTPFlow, exchange: Exchange) -> Reply | Pending:
         if self.answering is None:
             return internal_error()
-        incoming = to_incoming(flow, exchange.form)
+        incoming = to_incoming(flow, exchange.form, exchange.hidden)
         exchange.client = str(self.answering.client(incoming))
-        flow.metadata[ASKED] = incoming.target
+        shown = incoming.target if self.shows_secrets else redact_url(incoming.target)
+        flow.metadata[ASKED] = shown
         return self.answering.answer(incoming)
 
     def _send_inside(self, flow: http.HTTPFlow, reply: Callable[[], Awaitable[Reply]]) -> None:
@@ -210,14 +245,17 @@ class Sink:
         return self._flow.response is None
 
 
-def to_incoming(flow: http.HTTPFlow, form: Form | None) -> Incoming:
-    """A flow's request in plain values."""
+def to_incoming(flow: http.HTTPFlow, form: Form | None, hidden: Hidden) -> Incoming:
+    """A flow's request in plain values, with what the flow does not show."""
     client = flow.client_conn
     request = flow.request
     incoming = Incoming(
         method=request.method,
-        target=request.path,
-        fields=[(n.decode("latin-1"), to_value(v)) for n, v in request.headers.fields],
+        target=hidden.true_target(request.path),
+        fields=[
+            (n.decode("latin-1"), to_value(v))
+            for n, v in hidden.true_fields(request.headers.fields)
+        ],
         peer=parse_address(client.peername[0]),
         local_host=client.sockname[0],
         local_port=client.sockname[1],

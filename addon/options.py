@@ -95,6 +95,13 @@ OPTIONS = (
         "Seconds without a byte from an upstream after which it counts as failed, and is asked"
         " again where that may help.",
     ),
+    Option(
+        "docxy_show_secrets",
+        bool,
+        False,
+        "Show passwords, tokens, cookies and signatures in flows, in what is saved of them, and in"
+        " the log. Default: [redacted] stands in their place.",
+    ),
     *BOUNDS,
     *WARMING,
 )
@@ -111,6 +118,7 @@ class Settings:
     behind_proxy: Networks = field(default_factory=Networks)
     acme_webroot: Path | None = None
     warming: WarmLimits = field(default_factory=WarmLimits)
+    show_secrets: bool = False
 
 
 def parse_settings(values: Mapping[str, Any]) -> Settings:
@@ -138,6 +146,7 @@ def parse_settings(values: Mapping[str, Any]) -> Settings:
         behind_proxy=behind_proxy,
         acme_webroot=_parsed(values, "docxy_acme_webroot", _parse_folder),
         warming=parse_warming(values),
+        show_secrets=values["docxy_show_secrets"],
     )
 
 

@@ -18,6 +18,7 @@ from addon import __version__, defaults
 from addon.answering import Answering
 from addon.fetching import Fetcher
 from addon.hooks import Flows
+from addon.loglines import LogLines
 from addon.networks import parse_address
 from addon.options import OPTIONS, Settings, parse_settings
 from addon.outbound import Outbound, OutboundSettings
@@ -49,6 +50,7 @@ class Startup:
     def __init__(self, flows: Flows, certificates: Certificates) -> None:
         self._flows = flows
         self._certificates = certificates
+        self._lines = LogLines()
         self._settings: Settings | None = None
         # The pools for the settings before may still carry transfers: they end with the mirror.
         self._outbounds: dict[OutboundSettings, Outbound] = {}
@@ -63,6 +65,7 @@ class Startup:
         for option in OPTIONS:
             loader.add_option(option.name, option.type, option.default, option.help)
         self._flows.inner.install()
+        self._lines.install()
         if _is_unsaid("termlog_verbosity"):
             logging.getLogger(_CHATTER).setLevel(logging.WARNING)
 
@@ -109,6 +112,7 @@ class Startup:
             fetcher.close()
         for outbound in self._outbounds.values():
             await outbound.close()
+        self._lines.uninstall()
         # Last, or a second one would leave the private key behind.
         asyncio.get_running_loop().remove_signal_handler(signal.SIGHUP)
 
@@ -117,6 +121,7 @@ class Startup:
         if outbound is None:
             outbound = self._outbounds[settings.outbound] = Outbound(settings.outbound)
         self._settings = settings
+        self._flows.shows_secrets = self._lines.shows_secrets = settings.show_secrets
         bounds = settings.bounds
         upstream = Upstream(settings.registry, outbound, bounds.memory, bounds.blobs)
         self._warm(upstream, settings)

@@ -23,14 +23,19 @@ from mitmproxy.net.tls import starts_like_tls_record
 from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers import ClientTLSLayer, HttpLayer
-from mitmproxy.proxy.layers.http import HTTPMode
+from mitmproxy.proxy.layers.http import HTTPMode, HttpStream
 from mitmproxy.proxy.layers.http._base import ReceiveHttp
-from mitmproxy.proxy.layers.http._events import RequestProtocolError, ResponseProtocolError
+from mitmproxy.proxy.layers.http._events import (
+    RequestProtocolError,
+    ResponseHeaders,
+    ResponseProtocolError,
+)
 from mitmproxy.proxy.layers.http._http1 import Http1Server, TBodyReader
 from mitmproxy.proxy.server import ConnectionHandler
 
 from addon.errors import CONTENT_TYPE, code_for, format_error
 from addon.packets import together
+from addon.records import revealed
 
 # Bytes of a request's head, and of what a client sends ahead while it is being answered.
 MAX_PENDING = 64 * 1024
@@ -60,6 +65,15 @@ class MirrorHttpLayer(HttpLayer):
         if isinstance(event, events.Start) and is_http1:
             self.connections[self.context.client] = BoundedHttp1Server(self.context.fork())
         yield from together(super()._handle_event(event), self.context.client)
+
+    def event_to_child(
+        self, child: layer.Layer | HttpStream, event: events.Event
+    ) -> layer.CommandGenerator[None]:
+        """Give a layer what is for it; a client gets what the flow does not show."""
+        is_clients = child is self.connections.get(self.context.client)
+        if is_clients and isinstance(event, ResponseHeaders):
+            event = replace(event, response=revealed(event.response))
+        yield from super().event_to_child(child, event)
 
 
 class BoundedHttp1Server(Http1Server):

@@ -29,6 +29,16 @@ async def test_a_form_is_read_once_it_has_ended(pieces: list[bytes]) -> None:
     assert form.take(b"") == b""
     assert await reading == b"".join(pieces)
     assert await form.read() == b"".join(pieces)
+    assert form.whole == b"".join(pieces)
+
+
+def test_a_form_is_whole_only_once_it_has_ended() -> None:
+    form = Form()
+    form.take(b"a=b")
+    assert form.whole is None
+    form.take(b"x" * MAX_FORM)
+    form.take(b"")
+    assert form.whole is None
 
 
 @pytest.mark.parametrize(

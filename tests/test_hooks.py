@@ -15,6 +15,7 @@ from mitmproxy.test import taddons, tflow, tutils
 from addon.answering import Answering, Incoming, Pending
 from addon.hooks import ASKED, MAX_LOGGED, Flows, Sink, may_have_body, to_shown, to_value
 from addon.inner import PORT
+from addon.records import revealed
 from addon.reply import Reply, whole
 
 URL = "https://registry.example/v2/library/alpine/manifests/latest"
@@ -183,6 +184,112 @@ async def test_a_form_is_read_as_it_comes(flows: Flows) -> None:
     for piece in (b"service=", b"a", b""):
         assert flow.request.stream(piece) == b""
     assert await reading == b"service=a"
+
+
+SECRET = "d29uZGVybGFuZA"
+QUERY = "?account=alice&password=wonderland"
+SHOWN_QUERY = "?account=alice&password=[redacted]"
+
+
+async def test_a_secret_is_hidden_at_once_and_known_where_it_is_used(flows: Flows) -> None:
+    flows.answering = answers = Answers(Pending(URL + "?sig=a", nothing))
+    login = ("Authorization", f"Basic {SECRET}")
+    flow = make_flow(path=f"/auth/token{QUERY}", fields=dict([login]))
+    flows.requestheaders(flow)
+    assert SECRET not in repr(flow.get_state()), "whatever shows flows has it from here on"
+    flows.request(flow)
+    (asked,) = answers.asked
+    assert asked.target == f"/auth/token{QUERY}"
+    assert login in asked.fields
+    assert flow.metadata[ASKED] == f"/auth/token{SHOWN_QUERY}"
+    flow.response = http.Response.make(200, b"", {"X-Auth-Token": SECRET})
+    flows.responseheaders(flow)
+    assert flow.request.url == URL + "?sig=[redacted]"
+    flows.response(flow)
+    for secret in (SECRET, "wonderland"):
+        assert secret not in repr(flow.get_state())
+
+
+async def test_a_form_is_shown_once_it_has_passed(flows: Flows) -> None:
+    flows.answering = Answers(PENDING)
+    form = {"Content-Type": "application/x-www-form-urlencoded", "Content-Length": "20"}
+    flow = make_flow("POST", "/auth/token", form)
+    flows.requestheaders(flow)
+    assert isinstance(flow.request.stream, Sink)
+    for piece in (b"password=", b"wonder", b"land", b""):
+        flow.request.stream(piece)
+    flows.request(flow)
+    assert flow.request.content == b"password=[redacted]"
+
+
+@pytest.mark.parametrize("shows_secrets", [False, True])
+async def test_a_token_is_streamed_and_shown_without_its_secrets(
+    flows: Flows, shows_secrets: bool
+) -> None:
+    flows.shows_secrets = shows_secrets
+    flows.answering = Answers(Pending(URL, nothing, holds_secret=True))
+    flow = make_flow(path="/auth/token")
+    flows.requestheaders(flow)
+    flows.request(flow)
+    flow.response = http.Response.make(200, b"", {"Content-Length": "19"})
+    flow.response.raw_content = None
+    flows.responseheaders(flow)
+    assert callable(flow.response.stream)
+    body = b'{"token": "secret"}'
+    assert flow.response.stream(body) == body
+    assert flow.response.stream(b"") == b""
+    flows.response(flow)
+    assert flow.response.content == (body if shows_secrets else b'{"token": "[redacted]"}')
+
+
+async def test_an_answer_at_once_shows_no_secret(flows: Flows) -> None:
+    where = f"https://mirror.example/auth/token{QUERY}"
+    flows.answering = Answers(whole(308, b"", [("Location", where)]))
+    flow = make_flow(path=f"/auth/token{QUERY}")
+    flows.requestheaders(flow)
+    flows.request(flow)
+    assert flow.response
+    assert "wonderland" not in repr(flow.get_state())
+    flows.responseheaders(flow)
+    flows.response(flow)
+    assert revealed(flow.response).headers["Location"] == where
+
+
+async def test_what_another_addon_puts_into_a_request_holds_and_is_hidden(flows: Flows) -> None:
+    flows.answering = answers = Answers(PENDING)
+    flow = make_flow(fields={"Authorization": "Basic YQ=="})
+    flows.requestheaders(flow)
+    flow.request.headers["Authorization"] = f"Basic {SECRET}"  # as `upstream_auth` does
+    flows.request(flow)
+    assert ("Authorization", f"Basic {SECRET}") in answers.asked[0].fields
+    assert SECRET not in repr(flow.get_state())
+
+
+@pytest.mark.parametrize("settled", ["response", "error"])
+async def test_a_flow_that_is_settled_shows_no_secret_either(flows: Flows, settled: str) -> None:
+    flow = make_flow(fields={"Authorization": f"Basic {SECRET}"})
+    if settled == "response":
+        flow.response = http.Response.make(418, b"", {"Set-Cookie": SECRET})
+    else:
+        flow.error = tflow.terr(f"invalid header name: b'Authorization Basic {SECRET}'")
+    flows.requestheaders(flow)
+    flows.responseheaders(flow)
+    flows.error(flow)
+    assert SECRET not in repr(flow.get_state())
+
+
+async def test_secrets_are_shown_where_they_are_asked_for(flows: Flows) -> None:
+    flows.shows_secrets = True
+    flows.answering = Answers(whole(200, b"{}", [("X-Auth-Token", SECRET)]))
+    flow = make_flow(path=f"/auth/token{QUERY}", fields={"Authorization": f"Basic {SECRET}"})
+    flows.requestheaders(flow)
+    flows.request(flow)
+    flows.responseheaders(flow)
+    flows.response(flow)
+    assert flow.response
+    assert flow.request.path == flow.metadata[ASKED] == f"/auth/token{QUERY}"
+    assert flow.request.headers["Authorization"] == f"Basic {SECRET}"
+    assert flow.response.headers["X-Auth-Token"] == SECRET
 
 
 async def test_a_body_is_not_streamed_where_a_later_addon_has_answered(flows: Flows) -> None:

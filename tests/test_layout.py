@@ -31,6 +31,7 @@ WITH_MITMPROXY = {
     "launch",
     "mirror",
     "packets",
+    "records",
     "sockets",
     "startup",
     "tls",

@@ -58,6 +58,7 @@ def test_everything_that_the_owner_says_is_parsed(tmp_path: Path) -> None:
         docxy_acme_webroot=str(tmp_path),
         docxy_connect_timeout=1,
         docxy_stall_timeout=2,
+        docxy_show_secrets=True,
         ssl_insecure=True,
         ssl_verify_upstream_trusted_ca="/ca.pem",
         ssl_verify_upstream_trusted_confdir="/cas",
@@ -75,6 +76,7 @@ def test_everything_that_the_owner_says_is_parsed(tmp_path: Path) -> None:
         public_url="https://m.example",
         behind_proxy=parse_networks("10.0.0.0/8"),
         acme_webroot=tmp_path,
+        show_secrets=True,
     )
 
 

@@ -15,6 +15,7 @@ from mitmproxy.test import taddons
 from addon import defaults
 from addon.bounds import BOUNDS, parse_bounds
 from addon.hooks import Flows
+from addon.loglines import LogLines
 from addon.options import OPTIONS, Settings
 from addon.outbound import OutboundSettings
 from addon.registry import parse_registry
@@ -48,6 +49,26 @@ async def test_the_options_are_declared_and_make_a_mirror(started: Started) -> N
     assert all(option.name in started.context.options for option in OPTIONS)
     configure(started, mode=MODE)
     assert started.flows.answering is not None
+
+
+async def test_secrets_are_shown_only_where_the_owner_says_so(
+    started: Started, caplog: pytest.LogCaptureFixture
+) -> None:
+    logger = logging.getLogger("mitmproxy.proxy")
+    shown = []
+    configure(started, mode=MODE)
+    for shows_secrets in (None, True, False):
+        if shows_secrets is not None:
+            configure(started, docxy_show_secrets=shows_secrets)
+        shown.append(started.flows.shows_secrets)
+        logger.error("password=a")
+    assert shown == [False, True, False]
+    assert caplog.messages == ["password=[redacted]", "password=a", "password=[redacted]"]
+
+
+async def test_the_lines_of_the_log_are_left_alone_afterwards(started: Started) -> None:
+    await started.startup.done()
+    assert not isinstance(logging.getLogRecordFactory(), LogLines)
 
 
 async def test_a_wrong_option_is_an_error_in_the_log_while_starting(

@@ -25,6 +25,7 @@ from mitmproxy.proxy.layers.http._events import (
 )
 from mitmproxy.test import tflow
 
+from addon.records import conceal_response
 from addon.wire import (
     MAX_PENDING,
     BoundedHttp1Server,
@@ -141,6 +142,21 @@ def test_http1_is_bounded_whatever_name_it_was_agreed_under(alpn: bytes | None) 
     assert isinstance(top, HttpLayer)
     list(top.handle_event(events.Start()))
     assert isinstance(top.connections[context.client], BoundedHttp1Server)
+
+
+def test_a_client_gets_what_a_flow_does_not_show() -> None:
+    context = Context(tflow.tclient_conn(), options.Options())
+    top = client_stack(context, GET)
+    assert isinstance(top, MirrorHttpLayer)
+    list(top.handle_event(events.Start()))
+    answer = http.Response.make(200, b"", {"Set-Cookie": "sid=1"})
+    conceal_response(answer)
+    assert answer.headers["Set-Cookie"] == "[redacted]"
+    event = ResponseHeaders(1, answer)
+    (sent,) = top.event_to_child(top.connections[context.client], event)
+    assert isinstance(sent, commands.SendData)
+    assert b"Set-Cookie: sid=1\r\n" in sent.data
+    assert event.response.headers["Set-Cookie"] == "[redacted]"
 
 
 # Bounds.

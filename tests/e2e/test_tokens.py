@@ -250,9 +250,7 @@ class TestCredentials:
 
 
 class TestSavedFlows:
-    async def test_hold_authorization_fields_but_no_token_services_answer(
-        self, hub: Hub, tmp_path: Path
-    ) -> None:
+    async def test_show_who_asked_for_what_and_no_secret(self, hub: Hub, tmp_path: Path) -> None:
         flows = tmp_path / "flows.mitm"
         form = "grant_type=password&username=alice&password=wonderland&access_type=offline&"
         query = f"/auth/token?{TestCredentials.QUERY}&offline_token=true"
@@ -268,17 +266,23 @@ class TestSavedFlows:
             saved = [flow for flow in io.FlowReader(file).stream() if isinstance(flow, HTTPFlow)]
         assert len(saved) == 3
         authorizations = [flow.request.headers.get("Authorization") for flow in saved]
-        bearer = f"Bearer {logged_in.json['token']}"
-        assert authorizations == [login["Authorization"], None, bearer]
-        for flow in saved[:2]:
+        assert authorizations == ["Basic [redacted]", None, "Bearer [redacted]"]
+        assert saved[1].request.text == (
+            form.replace("wonderland", "[redacted]") + TestCredentials.QUERY
+        )
+        for flow, answer in zip(saved, (logged_in, by_form), strict=False):
             assert flow.response
-            assert (flow.response.status_code, flow.response.raw_content) == (200, None)
+            shown, signed = flow.response.json(), answer.json["token"].rpartition(".")[0]
+            assert shown["token"] == shown["access_token"] == f"{signed}.[redacted]"
+            assert shown["refresh_token"] == "[redacted]"
+            assert shown["expires_in"] == answer.json["expires_in"]
         # Whole or in part, wherever in the file.
         content = flows.read_bytes()
         for answer in (logged_in, by_form):
             assert answer.body not in content
             assert answer.json["refresh_token"].encode() not in content
-        for secret in ("wonderland", by_form.json["access_token"]):
+            assert answer.json["token"].rpartition(".")[2].encode() not in content
+        for secret in ("wonderland", login["Authorization"].split()[1]):
             assert secret.encode() not in content
 
 
