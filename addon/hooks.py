@@ -24,6 +24,7 @@ from addon.networks import parse_address
 from addon.records import (
     Hidden,
     Recorder,
+    conceal_again,
     conceal_error,
     conceal_request,
     conceal_response,
@@ -137,7 +138,7 @@ class Flows:
         elif exchange.form:
             record_form(flow.request, exchange.form.whole, redacted=not self.shows_secrets)
         if not self.shows_secrets:
-            conceal_request(flow)  # what other addons have put in
+            conceal_again(flow, exchange.hidden)
 
     def responseheaders(self, flow: http.HTTPFlow) -> None:
         """Show the real upstream, and stream what is large or secret."""

@@ -37,6 +37,7 @@ class Hidden:
     shown_target: str = ""
     target: str = ""
     pairs: tuple[Pair, ...] = ()
+    shown_fields: tuple[Field, ...] = ()
 
     def true_target(self, shown: str) -> str:
         """The target that came, if no addon has put another in its place."""
@@ -91,7 +92,15 @@ def conceal_request(flow: http.HTTPFlow) -> Hidden:
         user = flow.metadata[_PROXYAUTH][0]
         flow.metadata[_PROXYAUTH] = (user, REDACTED)
     conceal_error(flow)
-    return Hidden(shown, target, pairs)
+    return Hidden(shown, target, pairs, request.headers.fields)
+
+
+def conceal_again(flow: http.HTTPFlow, hidden: Hidden) -> None:
+    """Take out what other addons have put in since; mostly there is nothing."""
+    request = flow.request
+    is_the_same = request.headers.fields == hidden.shown_fields and not request.trailers
+    if not is_the_same or request.path != hidden.shown_target:
+        conceal_request(flow)
 
 
 def conceal_error(flow: http.HTTPFlow) -> None:

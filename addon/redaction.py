@@ -73,7 +73,7 @@ _ESCAPED_MEMBER = re.compile(r"(\\\")([\w.-]{1,80})\1([ \t]*:[ \t]*)(\\\")((?:(?
 # One of these is in whatever text the patterns above find something in, in lower case. Most texts
 # have none, and cost no more than that.
 _HINTS = (
-    *("=", "@", "auth", "cookie", "token", "secret", "password", "credential", "signature", "key"),
+    *("@", "auth", "cookie", "token", "secret", "password", "credential", "signature", "key"),
     *(
         "basic",
         "bearer",
@@ -127,6 +127,8 @@ def redact_document(content: bytes) -> bytes:
 
 def redact_text(text: str) -> str:
     """A text of any kind, such as a line of a log, as it is shown."""
+    if "=" in text:
+        text = _PARAMETER.sub(_shown_parameter, text)
     lower = text.lower()
     if not any(hint in lower for hint in _HINTS):
         return text
@@ -136,7 +138,6 @@ def redact_text(text: str) -> str:
     text = _JWT.sub(REDACTED, text)
     text = _LABELLED.sub(REDACTED, text)
     text = _USERINFO.sub(f"{REDACTED}@", text)
-    text = _PARAMETER.sub(_shown_parameter, text)
     text = _MEMBER.sub(_shown_member, text)
     return _ESCAPED_MEMBER.sub(_shown_member, text)
 
