@@ -22,7 +22,8 @@ from tests.e2e.client import ask, connect, format_request
 from tests.hub import Header, Hub
 from tests.hub.hub import SERVICE
 from tests.hub.media_types import OCI_MANIFEST
-from tests.running import Mirror, free_port, running_mirror
+from tests.ports import free_port
+from tests.running import Mirror, running_mirror
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
