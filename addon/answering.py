@@ -27,6 +27,7 @@ from addon.routes import (
     parse_route,
     take_namespace,
 )
+from addon.story import current
 
 logger = logging.getLogger(__name__)
 
@@ -95,6 +96,7 @@ class Answering:
         try:
             answer = self._answer(request)
         except MirrorError as e:
+            current().failure = str(e)
             answer = from_error(e)
         if isinstance(answer, Reply):
             return _finished(answer, request)
@@ -174,8 +176,10 @@ def _safely(
             return _finished(await fetch(), request)
         except UpstreamFailure as e:
             logger.warning("%s", e)
+            current().failure = str(e)
             return _finished(from_error(e), request)
         except MirrorError as e:
+            current().failure = str(e)
             return _finished(from_error(e), request)
         except Exception:
             logger.exception("a request could not be answered")

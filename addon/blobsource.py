@@ -18,6 +18,7 @@ from addon.redirects import MAX_REDIRECTS, REDIRECTS, Redirects, follow, resolve
 from addon.registry import Registry, authority, same_origin
 from addon.reply import Body
 from addon.singleflight import SingleFlight
+from addon.story import meant_as
 from addon.transfer import NoParts
 
 # What a CDN says of an address that it takes no longer.
@@ -236,7 +237,8 @@ class BlobSource:
         is_waiting = True
 
         async def request() -> Answer:
-            return await self._ways.outbound.request(method, self._url, fields)
+            with meant_as("redirect"):
+                return await self._ways.outbound.request(method, self._url, fields)
 
         async def ask() -> None:
             # Who asks holds a place; those that wait for what it says need none.
@@ -270,16 +272,17 @@ class BlobSource:
         is_patient = not (wanted and wanted.last is not None and self.is_far)
 
         async def ask() -> Answer:
-            followed = await follow(
-                self._ways.outbound,
-                self._registry,
-                method,
-                url,
-                fields,
-                # An address that the registry has named is a redirect that was followed already.
-                at_most=MAX_REDIRECTS if url == self._url else MAX_REDIRECTS - 1,
-                answer_within=None if is_patient else self._patience.seconds,
-            )
+            with meant_as("blob"):
+                followed = await follow(
+                    self._ways.outbound,
+                    self._registry,
+                    method,
+                    url,
+                    fields,
+                    # What the registry has named is a redirect that was followed already.
+                    at_most=MAX_REDIRECTS if url == self._url else MAX_REDIRECTS - 1,
+                    answer_within=None if is_patient else self._patience.seconds,
+                )
             if url == self._url:
                 is_registrys = same_origin(followed.url, url)
                 # Who is sent on has been let in.

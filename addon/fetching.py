@@ -17,6 +17,7 @@ from addon.reply import Reply, whole
 from addon.routes import Blob, Manifest, Ping, Referrers, RegistryRoute, Tags, Token
 from addon.scopes import rewrite_scopes
 from addon.sharing import Reader
+from addon.story import current, meant_as
 from addon.tokens import NoToken, Scopes, anonymous_scopes
 from addon.upkeep import Upkeep
 from addon.upstream import Upstream
@@ -47,6 +48,7 @@ class Fetcher:
         self._upstream.used()
         if not isinstance(route, Ping) or asked.authorization:
             return None
+        current().route = route
         if not self._upstream.limits.challenges_clients:
             return welcome()
         registry = self._upstream.learnt.now
@@ -60,6 +62,7 @@ class Fetcher:
             UpstreamFailure: the upstream did not answer, or not as it should.
         """
         self._upkeep.begin()
+        current().route = route
         match route:
             case Token():
                 return await self._token(route, asked)
@@ -82,7 +85,7 @@ class Fetcher:
 
     async def _content(self, route: Manifest | Blob | Tags | Referrers, asked: Asked) -> Reply:
         registry = self._upstream.learnt.now
-        name = with_official(route.repository, registry.official)
+        name = current().name = with_official(route.repository, registry.official)
         reader = await reader_of(self._upstream, asked, name)
         if isinstance(reader, Reply):
             return reader
@@ -116,14 +119,15 @@ class Fetcher:
         fields = to_registry(asked.fields)
         if not asked.authorization:
             fields += own
-        followed = await follow(self._upstream.outbound, registry, asked.method, url, fields)
+        with meant_as("ping" if isinstance(route, Ping) else "list"):
+            followed = await follow(self._upstream.outbound, registry, asked.method, url, fields)
         return reply_of(followed.answer, url, registry, asked.realm)
 
     async def _token(self, route: Token, asked: Asked) -> Reply:
         registry = await self._upstream.learnt.known()
         if not registry.token_service:
             raise failure(registry.authority, "it asks for no token, so it has no token service")
-        query = rewrite_scopes(route.query, registry.official)
+        query = current().name = rewrite_scopes(route.query, registry.official)
         scopes = anonymous_scopes(query, registry.service)
         is_anonymous = asked.method == "GET" and not asked.authorization and scopes is not None
         if is_anonymous and scopes is not None and self._upstream.limits.remember:
@@ -147,14 +151,15 @@ class Fetcher:
         body = await asked.body()
         if asked.get("content-type").partition(";")[0].strip().lower() == _FORM:
             body = rewrite_scopes(body.decode("latin-1"), registry.official).encode("latin-1")
-        answer = await self._upstream.outbound.request(
-            asked.method,
-            url,
-            to_token_service(asked.fields),
-            body=body if asked.method == "POST" else None,
-            # Credentials go where the registry says: the rules for a redirect hold.
-            redirected=registry.is_token_service_learnt and not same_origin(url, registry.url),
-        )
+        with meant_as("token"):
+            answer = await self._upstream.outbound.request(
+                asked.method,
+                url,
+                to_token_service(asked.fields),
+                body=body if asked.method == "POST" else None,
+                # Credentials go where the registry says: the rules for a redirect hold.
+                redirected=registry.is_token_service_learnt and not same_origin(url, registry.url),
+            )
         if answer.status in REDIRECTS:
             answer.body.close()
             raise failure(authority(url), "the token service redirects, which is not followed")

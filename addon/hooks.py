@@ -34,6 +34,8 @@ from addon.records import (
 from addon.redaction import redact_url
 from addon.reply import MemoryBody, Reply
 from addon.routes import TOKEN_PATH
+from addon.story import Source, Story, new_story, tell
+from addon.telling import cause_of, story_facts, story_line
 from addon.wire import client_stack, close_left_open
 
 logger = logging.getLogger(__name__)
@@ -49,6 +51,9 @@ _NOT_IN_A_VALUE = re.compile(r"[\0\r\n]+[ \t]*")
 
 # What the client asked, for whoever looks at a flow that shows the upstream's address.
 ASKED = "docxy_asked"
+# What became of it, in plain values: addon/telling.py says which.
+STORY = "docxy_story"
+FAILED_MARK = ":red_circle:"
 
 
 @dataclass(slots=True)
@@ -63,6 +68,7 @@ class Exchange:
     form: Form | None = None
     hidden: Hidden = field(default_factory=Hidden)
     recorder: Recorder | None = None
+    story: Story = field(default_factory=new_story)
 
     @property
     def is_inner(self) -> bool:
@@ -167,6 +173,7 @@ class Flows:
             content = exchange.recorder.content
             record_token(flow.response, content, redacted=not self.shows_secrets)
         self._release(flow)
+        _tell(flow, exchange)
         _log(flow, exchange, str(flow.response.status_code))
 
     def error(self, flow: http.HTTPFlow) -> None:
@@ -179,6 +186,7 @@ class Flows:
         if exchange.is_inner:
             flow.request.url = exchange.shown
         self._release(flow)
+        _tell(flow, exchange)
         _log(flow, exchange, flow.error.msg if flow.error else "failed")
 
     def _answer(self, flow: http.HTTPFlow, exchange: Exchange, *, early: bool) -> None:
@@ -188,6 +196,8 @@ class Flows:
             # mitmproxy would log it and send the request on unchanged.
             logger.exception("a request could not be answered")
             answer = internal_error()
+        if isinstance(answer, Reply):
+            exchange.story.given(Source.MIRROR)
         if isinstance(answer, Reply) and not early:
             flow.response = to_response(answer, flow.request.method)
             if not self.shows_secrets:
@@ -202,7 +212,7 @@ class Flows:
         exchange.url = answer.url
         exchange.shown = answer.url if self.shows_secrets else redact_url(answer.url)
         exchange.holds_secret = answer.holds_secret
-        self._send_inside(flow, answer.reply)
+        self._send_inside(flow, _told(answer.reply, exchange.story))
 
     def _decide(self, flow: http.HTTPFlow, exchange: Exchange) -> Reply | Pending:
         if self.answering is None:
@@ -211,6 +221,7 @@ class Flows:
         exchange.client = str(self.answering.client(incoming))
         shown = incoming.target if self.shows_secrets else redact_url(incoming.target)
         flow.metadata[ASKED] = shown
+        tell(exchange.story)
         return self.answering.answer(incoming)
 
     def _send_inside(self, flow: http.HTTPFlow, reply: Callable[[], Awaitable[Reply]]) -> None:
@@ -299,6 +310,18 @@ def may_have_body(request: http.Request) -> bool:
     return "transfer-encoding" in request.headers or length.strip() != "0"
 
 
+def _told(reply: Callable[[], Awaitable[Reply]], story: Story) -> Callable[[], Awaitable[Reply]]:
+    """The same, as part of a story: whatever is begun for it inherits that."""
+
+    async def answer() -> Reply:
+        tell(story)
+        given = await reply()
+        story.head = time.monotonic()
+        return given
+
+    return answer
+
+
 def _at_once(reply: Reply) -> Callable[[], Awaitable[Reply]]:
     """A refusal of what has a body; the body is read to its end, and then the connection closed."""
     fields = [*reply.fields, ("Connection", "close")]
@@ -324,6 +347,23 @@ def _inner_key(flow: http.HTTPFlow) -> str:
     if flow.request.http_version.startswith("HTTP/1"):
         return flow.client_conn.id
     return flow.id
+
+
+def _tell(flow: http.HTTPFlow, exchange: Exchange) -> None:
+    """Say in the flow what became of it; what a person has written there stays."""
+    story = exchange.story
+    response = flow.response
+    status = response.status_code if response else 0
+    broken = flow.error.msg if flow.error else ""
+    error = to_shown(cause_of(story, status, exchange.url, broken))
+    length = response.headers.get("content-length", "") if response else ""
+    size = int(length) if length.isdigit() else None
+    ended = time.monotonic()
+    facts = story_facts(story, started=exchange.started, ended=ended, size=size, error=error)
+    flow.metadata[STORY] = facts
+    line = story_line(story, started=exchange.started, ended=ended, size=size, error=error)
+    flow.comment = flow.comment or line
+    flow.marked = flow.marked or (FAILED_MARK if error else "")
 
 
 def _log(flow: http.HTTPFlow, exchange: Exchange, outcome: str) -> None:

@@ -26,6 +26,7 @@ from mitmproxy.proxy import server
 from addon.pace import Pace
 from addon.packets import MAX_TOGETHER
 from addon.reply import BrokenTransfer, Reply, is_ready
+from addon.story import current
 
 logger = logging.getLogger(__name__)
 
@@ -139,6 +140,7 @@ class InnerConnection:
             data = await body.read()
         except OSError as e:
             logger.warning("%s", e)
+            current().failure = str(e)
             self._finish()
             raise
         if body.is_complete:

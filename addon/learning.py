@@ -9,6 +9,7 @@ from addon.errors import UpstreamFailure, failure
 from addon.headers import to_registry
 from addon.outbound import Outbound, discard
 from addon.registry import Registry
+from addon.story import meant_as
 
 
 class LearntRegistry:
@@ -53,7 +54,8 @@ class LearntRegistry:
 
     async def _learn(self) -> Registry:
         registry = self._registry
-        answer = await self._outbound.request("GET", f"{registry.url}/v2/", to_registry([]))
+        with meant_as("challenge"):
+            answer = await self._outbound.request("GET", f"{registry.url}/v2/", to_registry([]))
         await discard(answer)
         if answer.status == 200:
             return registry

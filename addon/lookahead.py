@@ -18,6 +18,7 @@ from typing import Protocol
 from addon.descriptors import Descriptor
 from addon.errors import MirrorError
 from addon.sharing import Reader
+from addon.story import tell_ahead
 from addon.watchers import Watchers
 
 logger = logging.getLogger(__name__)
@@ -209,10 +210,12 @@ class Image:
         return not spent or spent + self._starter.cost(blob) <= self._limits.bytes
 
     async def _start(self, blob: Descriptor) -> Begun | None:
+        tell_ahead()
         return await self._starter.begin(self._reader, self.key[1], blob, self._side_by_side)
 
     async def _resolve(self, blobs: Iterator[Descriptor]) -> None:
         """Resolve one after the other what is not begun yet, beside others that do the same."""
+        tell_ahead()
         for blob in blobs:
             if blob not in self._waiting:
                 continue

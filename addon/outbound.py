@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
@@ -35,6 +35,8 @@ from addon.readahead import start_small
 from addon.registry import authority
 from addon.reply import Body, BrokenTransfer
 from addon.retrying import tried
+from addon.sent import Sent, Watch
+from addon.story import current, purpose
 
 # What is read ahead of a slow client, for each transfer; aiohttp holds up to twice as much. More
 # gave no less CPU for a GiB (32 to 512 KiB measured).
@@ -49,6 +51,10 @@ MAX_CONNECTIONS = 512
 MAX_FIELD = 64 * 1024
 # Seconds that an idle connection is kept; Hub's own limit is near.
 KEEP_ALIVE = 60.0
+
+# Why a request ended that no upstream ended.
+GIVEN_UP = "given up before an answer came"
+UNWANTED = "the rest was not wanted"
 
 # The host that a connection is opened for.
 _ASKED: ContextVar[Host] = ContextVar("asked")
@@ -114,6 +120,8 @@ class Outbound:
         self.on_loss: Callable[[str, bool], None] = _ignore
         self._carriers: WeakKeyDictionary[asyncio.Transport, Carrier] = WeakKeyDictionary()
         self.destinations = Destinations()
+        # Who wants to see what is sent, None for nobody.
+        self.watch: Watch | None = None
         tls = _tls_context(settings)
         # Two pools, because a connection that the owner's word opened must not carry a redirect
         # to a private address, and the other way round.
@@ -166,6 +174,7 @@ class Outbound:
         name = authority(url)
         host = self.hosts.of(name)
         _ASKED.set(host)
+        sent = self._sends(Sent(host, method, url, fields, purpose(), current()))
         try:
             with host.asked():
                 response = await session.request(
@@ -176,17 +185,31 @@ class Outbound:
                     proxy=proxy,
                     allow_redirects=False,
                     read_bufsize=READ_BUFFER,
-                    trace_request_ctx=host,
+                    trace_request_ctx=sent,
                 )
         except (aiohttp.ClientError, OSError, ValueError) as e:
-            raise explained(name, e) from e
+            failed = explained(name, e)
+            self._over(sent, str(failed))
+            raise failed from e
+        except BaseException:
+            self._over(sent, cut=GIVEN_UP)
+            raise
+        self._answers(sent, response)
         if not 200 <= response.status <= 599:
             response.close()
+            self._over(sent)
             raise failure(name, f"it answered with status {response.status}")
         host.carries(response)
         origin = str(response.url.origin())
+
+        def over(error: str = "", cut: str = "") -> None:
+            self._over(sent, error, cut)
+
         carrier = self._carrier(response, host)
-        return _answer(response, name, carrier, lambda: self.on_loss(origin, redirected))
+        body = _UpstreamBody(
+            response, name, sent, over, carrier, lambda: self.on_loss(origin, redirected)
+        )
+        return _answer(response, body)
 
     def _carrier(self, response: aiohttp.ClientResponse, host: Host) -> Carrier | None:
         """What a body comes over; None for one that has ended with its head."""
@@ -197,6 +220,27 @@ class Outbound:
         if carrier is None:
             carrier = self._carriers[transport] = Carrier(transport, host)
         return carrier
+
+    def _sends(self, sent: Sent) -> Sent:
+        sent.story.requests += 1
+        if self.watch is not None:
+            self.watch.asked(sent)
+        return sent
+
+    def _answers(self, sent: Sent, response: aiohttp.ClientResponse) -> None:
+        sent.status = response.status
+        sent.story.waits(sent.asked, sent.gone)
+        if self.watch is not None:
+            sent.answer = _fields(response)
+            self.watch.answered(sent)
+
+    def _over(self, sent: Sent, error: str = "", cut: str = "") -> None:
+        if sent.end:
+            return
+        sent.end = time.monotonic()
+        sent.error, sent.cut = error, cut
+        if self.watch is not None:
+            self.watch.ended(sent)
 
     async def touch(
         self, method: str, url: str, fields: Fields, *, redirected: bool, anew: bool = False
@@ -252,16 +296,19 @@ def _trace() -> aiohttp.TraceConfig:
     trace = aiohttp.TraceConfig()
 
     async def opened(_session: object, context: Any, _params: object) -> None:
-        context.trace_request_ctx.opened += 1
+        context.trace_request_ctx.opened = True
+        context.trace_request_ctx.host.opened += 1
 
-    async def sent(_session: object, context: Any, _params: object) -> None:
-        context.sent = time.monotonic()
+    async def gone(_session: object, context: Any, _params: object) -> None:
+        context.trace_request_ctx.gone = time.monotonic()
 
     async def answered(_session: object, context: Any, _params: object) -> None:
-        context.trace_request_ctx.answered(time.monotonic() - context.sent)
+        sent: Sent = context.trace_request_ctx
+        sent.head = time.monotonic()
+        sent.host.answered(sent.head - sent.gone)
 
     trace.on_connection_create_end.append(opened)
-    trace.on_request_headers_sent.append(sent)
+    trace.on_request_headers_sent.append(gone)
     trace.on_request_end.append(answered)
     return trace
 
@@ -369,21 +416,26 @@ def _tls_context(settings: OutboundSettings) -> ssl.SSLContext:
     return context
 
 
-def _answer(
-    response: aiohttp.ClientResponse,
-    host: str,
-    carrier: Carrier | None,
-    lost: Callable[[], None],
-) -> Answer:
-    fields = [(n.decode("latin-1"), v.decode("latin-1")) for n, v in response.raw_headers]
+class Over(Protocol):
+    """Told that a body has ended: broken off by its upstream, cut off here, or at its end."""
+
+    def __call__(self, error: str = "", cut: str = "") -> None:
+        """It has ended."""
+
+
+def _fields(response: aiohttp.ClientResponse) -> Fields:
+    return [(n.decode("latin-1"), v.decode("latin-1")) for n, v in response.raw_headers]
+
+
+def _answer(response: aiohttp.ClientResponse, body: Body) -> Answer:
     length = _length(response)
     chunked = "chunked" in response.headers.get("Transfer-Encoding", "").lower()
     return Answer(
         status=response.status,
-        fields=fields,
+        fields=_fields(response),
         length=length,
         closes_to_end=length is None and not chunked,
-        body=_UpstreamBody(response, host, carrier, lost),
+        body=body,
     )
 
 
@@ -401,11 +453,15 @@ class _UpstreamBody:
         self,
         response: aiohttp.ClientResponse,
         host: str,
+        sent: Sent,
+        over: Over,
         carrier: Carrier | None,
         lost: Callable[[], None],
     ) -> None:
         self._response = response
         self._host = host
+        self._sent = sent
+        self._over = over
         self._carrier = carrier
         self._lost = lost
 
@@ -416,8 +472,13 @@ class _UpstreamBody:
         try:
             chunk = await self._response.content.readany()
         except (aiohttp.ClientError, OSError) as e:
+            broken = f"upstream {self._host} broke off: {cause_of(e)}"
+            self._over(error=broken)
             self._break()
-            raise BrokenTransfer(f"upstream {self._host} broke off: {cause_of(e)}") from e
+            raise BrokenTransfer(broken) from e
+        self._sent.bytes += len(chunk)
+        if not chunk:
+            self._over()
         if self._carrier:
             self._carrier.carried(len(chunk))
         return chunk
@@ -430,6 +491,7 @@ class _UpstreamBody:
 
     def close(self) -> None:
         """Give a connection back if the body was read to its end, close it if not."""
+        self._over(cut="" if self._response.content.at_eof() else UNWANTED)
         self._response.close()
         if self._carrier and self._carrier.retire():
             self._lost()

@@ -25,6 +25,7 @@ from addon.reply import Body, Reply
 from addon.routes import Blob
 from addon.sharing import EVERYONE, Reader
 from addon.smallblobs import SmallBlob, SmallBlobBody
+from addon.story import Source, Story, current, meant_as
 from addon.transfer import FIRST_PIECE
 from addon.upstream import Upstream
 
@@ -93,6 +94,7 @@ class BlobPulls:
             if pull.reader.audience != EVERYONE or age >= upstream.limits.stale_time:
                 raise
             logger.warning("A blob of %s is served from memory: %s", pull.name, e)
+            current().given(Source.STALE, age)
             return True
         return status < 400
 
@@ -110,6 +112,7 @@ class BlobPulls:
         if not pull.is_whole:
             begun.close()
             return None
+        current().takes(begun.story, is_whole=False)
         begun.opened.body.claim()
         return self._reply(begun.opened, pull)
 
@@ -135,6 +138,8 @@ class BlobPulls:
         first = pull.wanted.first if pull.wanted else 0
         if first >= blob.size:
             return None
+        if blob.story is not current():
+            current().takes(blob.story, is_whole=blob.is_whole)
         try:
             await blob.head()
         except MirrorError:
@@ -155,9 +160,10 @@ class BlobPulls:
         if pull.asked.method == "HEAD":
             source = self._source(pull.reader, pull.key, pull.asked)
             return self._passed(await source.ask("HEAD", None), pull)
-        followed = await follow(
-            self._upstream.outbound, registry, pull.asked.method, pull.url(registry), fields
-        )
+        with meant_as("blob"):
+            followed = await follow(
+                self._upstream.outbound, registry, pull.asked.method, pull.url(registry), fields
+            )
         is_registrys = same_origin(followed.url, registry.url)
         status = followed.answer.status if is_registrys else 307
         self._upstream.hear(pull.reader, pull.name, status)
@@ -247,7 +253,7 @@ class BlobPulls:
         if isinstance(opened, Answer):
             opened.body.close()
             return None
-        return BegunBlob(opened)
+        return BegunBlob(opened, current())
 
     async def resolve(self, reader: Reader, name: str, blob: Descriptor) -> None:
         """Learn where a blob is."""
@@ -275,6 +281,7 @@ class BegunBlob:
     """A transfer that waits for its client."""
 
     opened: Opened
+    story: Story
 
     def close(self) -> None:
         """Nobody came."""

@@ -26,6 +26,7 @@ from addon.reply import BrokenTransfer, Reply, whole
 from addon.routes import Manifest
 from addon.sharing import EVERYONE, Reader
 from addon.singleflight import SingleFlight
+from addon.story import Source, current, meant_as
 from addon.upstream import Upstream
 
 logger = logging.getLogger(__name__)
@@ -57,7 +58,7 @@ class ManifestPulls:
             return await self._forward(pull)
         known = self._known(pull)
         if known:
-            return self._give(Found(known, known.fields), pull)
+            return self._give(Found(known, known.fields, Source.MEMORY), pull)
         if asked.method == "HEAD":
             return await self._head(pull)
         found = await self._flights.once(pull.key, lambda: self._find(pull))
@@ -117,7 +118,7 @@ class ManifestPulls:
         if answer.status != 200 or answer.get("Docker-Content-Digest") != kept.digest:
             return None
         self._checked(pull, kept.digest)
-        return Found(kept, kept.fields)
+        return Found(kept, kept.fields, Source.CHECKED)
 
     async def _get(self, pull: _Pull) -> Found | WholeAnswer:
         got, kept = await self._read(await self._ask(pull, "GET"), pull)
@@ -128,7 +129,7 @@ class ManifestPulls:
         self._checked(pull, kept.digest)
         for blob in kept.blobs:
             self._upstream.sizes[reader.audience, pull.name, blob.digest] = blob.size
-        return Found(kept, got.fields)
+        return Found(kept, got.fields, Source.NETWORK)
 
     async def _read(self, answer: Answer, pull: _Pull) -> tuple[WholeAnswer, Kept | None]:
         """An answer, and the manifest in it if it is one that may be remembered.
@@ -193,9 +194,11 @@ class ManifestPulls:
             # What is shared is asked for whole; the condition is the client's alone.
             if n.lower() not in ("authorization", *(() if as_asked else _OWN_CONDITION))
         ]
-        followed = await follow(
-            self._upstream.outbound, registry, method, url, [*own, *pull.reader.fields]
-        )
+        with meant_as("tag check" if method == "HEAD" else "manifest"):
+            followed = await follow(
+                self._upstream.outbound, registry, method, url, [*own, *pull.reader.fields]
+            )
+        current().limited(followed.answer.get)
         self._upstream.hear(pull.reader, pull.name, followed.answer.status)
         return followed.answer
 
@@ -212,10 +215,11 @@ class ManifestPulls:
             raise cause
         logger.warning("%s is served as it was %d s ago: %s", pull.name, age, cause)
         warning = ("Warning", '299 - "the registry does not answer; this was remembered"')
-        return Found(kept, [*kept.fields, warning, ("Age", str(int(age)))])
+        return Found(kept, [*kept.fields, warning, ("Age", str(int(age)))], Source.STALE, age)
 
     def _give(self, found: Found, pull: _Pull) -> Reply:
         kept = found.kept
+        current().given(found.source, found.age)
         if pull.asked.method == "GET":
             self._look_ahead(kept, pull)
         registry = self._upstream.learnt.now
@@ -273,10 +277,12 @@ class ManifestPulls:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A manifest to be given, with the fields that go with it this time."""
+    """A manifest to be given, with the fields that go with it this time, and where it was found."""
 
     kept: Kept
     fields: Fields
+    source: Source
+    age: float = 0.0  # seconds, of a stale copy
 
 
 @dataclass(frozen=True, slots=True)

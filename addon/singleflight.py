@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from addon.story import Story, current
+
 T = TypeVar("T")
 
 
@@ -15,6 +17,7 @@ class _Flight(Generic[T]):
     """A request on its way, and how many wait for it."""
 
     task: asyncio.Task[T]
+    story: Story
     askers: int = 0
 
 
@@ -34,6 +37,7 @@ class SingleFlight(Generic[T]):
         """
         flight = self._flights.get(key) or self._begin(key, ask)
         flight.askers += 1
+        current().joins(flight.story)
         try:
             return await asyncio.shield(flight.task)
         finally:
@@ -44,7 +48,7 @@ class SingleFlight(Generic[T]):
                 flight.task.cancel()
 
     def _begin(self, key: Hashable, ask: Callable[[], Awaitable[T]]) -> _Flight[T]:
-        flight = _Flight(asyncio.get_running_loop().create_task(_run(ask)))
+        flight = _Flight(asyncio.get_running_loop().create_task(_run(ask)), current())
         self._flights[key] = flight
         flight.task.add_done_callback(lambda _: self._forget(key, flight))
         return flight

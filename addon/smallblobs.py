@@ -18,6 +18,7 @@ from addon.errors import MirrorError
 from addon.headers import Fields
 from addon.inflight import Asker, Urgency
 from addon.reply import SLICE, Body, BrokenTransfer
+from addon.story import current
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +38,7 @@ class SmallBlob:
         self.digest = digest
         self.asker = asker
         self.size = size
+        self.story = current()
         self.fields: Fields = ()
         self.is_whole = False
         self.error: MirrorError | OSError | None = None

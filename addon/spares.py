@@ -19,6 +19,7 @@ from addon.headers import to_registry
 from addon.hosts import MAX_HOSTS
 from addon.outbound import Outbound
 from addon.registry import authority
+from addon.story import meant_as
 
 logger = logging.getLogger(__name__)
 
@@ -69,9 +70,10 @@ class Spares:
 
     async def _open(self, origin: str, redirected: bool) -> None:
         try:
-            await self._outbound.touch(
-                "HEAD", f"{origin}/", to_registry([]), redirected=redirected, anew=True
-            )
+            with meant_as("spare"):
+                await self._outbound.touch(
+                    "HEAD", f"{origin}/", to_registry([]), redirected=redirected, anew=True
+                )
         except MirrorError as e:
             # Whoever needs that host will hear of it.
             logger.debug("%s", e)

@@ -23,6 +23,7 @@ from cachetools import LRUCache
 from addon.errors import UpstreamFailure
 from addon.outbound import WholeAnswer
 from addon.singleflight import SingleFlight
+from addon.story import Source, current
 
 logger = logging.getLogger(__name__)
 
@@ -163,6 +164,7 @@ class Tokens:
             if last is None or (isinstance(e, NoToken) and not e.may_pass):
                 raise
             logger.warning("The last token is given on, since there is no new one: %s", e)
+            current().given(Source.STALE, max(0.0, self._now() - last.ends))
             return _answer(last, GIVEN_ON)
         return _answer(token, token.ends - self._now())
 

@@ -25,6 +25,7 @@ from addon.inflight import Asker, Budget, Urgency
 from addon.patience import Patience
 from addon.ranges import LARGEST_PIECE, Wanted
 from addon.reply import Body, BrokenTransfer
+from addon.story import current
 
 logger = logging.getLogger(__name__)
 
@@ -130,6 +131,7 @@ class Stream:
                 self.close()
                 logger.info("A blob goes on at byte %d: %s", self.at, e)
                 self.is_broken = True
+                current().resumed += 1
                 self._broke()
                 await self._failures.note(e)
                 continue
@@ -317,6 +319,7 @@ class Pieces:
         except TimeoutError:
             if piece.stream.at == at and not piece.is_done:
                 logger.info("A piece lags at byte %d and is asked for again", at)
+                current().lagged += 1
                 self._patience.was_in_vain()
                 piece.stream.interrupt()
 

@@ -6,6 +6,8 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
+from addon.story import UNTOLD, tell
+
 logger = logging.getLogger(__name__)
 
 # Seconds; well below those that a token is refreshed before its end.
@@ -35,6 +37,7 @@ class Upkeep:
             self._task.cancel()
 
     async def _run(self) -> None:
+        tell(UNTOLD)  # it outlives the request that it is begun in
         while True:
             await self._wait(EVERY)
             try:

@@ -20,6 +20,7 @@ from addon.registry import Registry, authority, same_origin
 from addon.reply import BrokenTransfer
 from addon.sharing import EVERYONE, Access, Reader, token_of
 from addon.smallblobs import SmallBlobs
+from addon.story import meant_as
 from addon.tokens import Scopes, Tokens, token_query
 
 MAX_TOKEN_ANSWER = 64 * 1024
@@ -120,12 +121,13 @@ class Upstream:
     async def _ask_for_token(self, scopes: Scopes) -> WholeAnswer:
         registry = await self.learnt.known()
         url = f"{registry.token_service}?{token_query(registry.service, scopes)}"
-        answer = await self.outbound.request(
-            "GET",
-            url,
-            to_token_service([]),
-            redirected=registry.is_token_service_learnt and not same_origin(url, registry.url),
-        )
+        with meant_as("token"):
+            answer = await self.outbound.request(
+                "GET",
+                url,
+                to_token_service([]),
+                redirected=registry.is_token_service_learnt and not same_origin(url, registry.url),
+            )
         try:
             return await read_whole(answer, MAX_TOKEN_ANSWER)
         except BrokenTransfer as e:

@@ -25,6 +25,7 @@ from addon.option import Option
 from addon.outbound import Outbound
 from addon.registry import authority, same_origin
 from addon.spares import Spares
+from addon.story import UNTOLD, meant_as, tell
 
 logger = logging.getLogger(__name__)
 
@@ -148,6 +149,7 @@ class Warming:
                 logger.warning("docxy_state_dir: the CDN's name cannot be kept: %s", e)
 
     async def _run(self) -> None:
+        tell(UNTOLD)
         rounds: dict[str, Round] = {}
         while self._now() - self._last < self._limits.seconds:
             self._changed.clear()
@@ -217,9 +219,10 @@ class Warming:
 
     async def _touch(self, place: Place) -> None:
         try:
-            await self._outbound.touch(
-                place.method, place.url, to_registry([]), redirected=place.redirected
-            )
+            with meant_as("warming"):
+                await self._outbound.touch(
+                    place.method, place.url, to_registry([]), redirected=place.redirected
+                )
         except MirrorError as e:
             # Whoever needs that host will hear of it.
             logger.debug("%s", e)

@@ -21,6 +21,7 @@ from addon.outbound import Answer, Outbound
 from addon.registry import parse_registry
 from addon.reply import Reply
 from addon.routes import Blob, Manifest, RegistryRoute, Token
+from addon.story import current
 from addon.upstream import Limits, Upstream
 from tests.clock import Clock
 from tests.outbounds import NotedBody, answer
@@ -108,6 +109,7 @@ class FakeHub:
         role = {"registry-1.docker.io": "registry", "auth.docker.io": "token"}.get(host, "cdn")
         asked = Request(role, method, "/" + path, list(fields))
         self.asked.append(asked)
+        current().requests += 1
         await asyncio.sleep(0)
         if self.gate:
             await self.gate.wait()
