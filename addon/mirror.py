@@ -6,17 +6,20 @@ mitmproxy runs this file under a name of its own, so nothing is defined here.
 from addon.contentviews import ContentViews
 from addon.hooks import Flows
 from addon.idle import IdleAddons
+from addon.ownflows import OwnFlows
 from addon.sockets import ClientSockets
 from addon.startup import Deferred, Startup
 from addon.tls import Certificates
 
 _certificates = Certificates()
 _flows = Flows()
+_own_flows = OwnFlows()
 
 addons = [
-    Startup(_flows, _certificates),
+    Startup(_flows, _certificates, _own_flows),
     _certificates,
     _flows,
+    _own_flows,
     ClientSockets(),
     ContentViews(),
     IdleAddons(),

@@ -102,6 +102,13 @@ OPTIONS = (
         "Show passwords, tokens, cookies and signatures in flows, in what is saved of them, and in"
         " the log. Default: [redacted] stands in their place.",
     ),
+    Option(
+        "docxy_own_flows",
+        bool,
+        False,
+        "Show each request that the mirror itself sends as a flow of its own, marked, and tied to"
+        " the client's request because of which it is sent.",
+    ),
     *BOUNDS,
     *WARMING,
 )
@@ -119,6 +126,7 @@ class Settings:
     acme_webroot: Path | None = None
     warming: WarmLimits = field(default_factory=WarmLimits)
     show_secrets: bool = False
+    own_flows: bool = False
 
 
 def parse_settings(values: Mapping[str, Any]) -> Settings:
@@ -147,6 +155,7 @@ def parse_settings(values: Mapping[str, Any]) -> Settings:
         acme_webroot=_parsed(values, "docxy_acme_webroot", _parse_folder),
         warming=parse_warming(values),
         show_secrets=values["docxy_show_secrets"],
+        own_flows=values["docxy_own_flows"],
     )
 
 

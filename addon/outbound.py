@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
@@ -206,10 +207,8 @@ class Outbound:
             self._over(sent, error, cut)
 
         carrier = self._carrier(response, host)
-        body = _UpstreamBody(
-            response, name, sent, over, carrier, lambda: self.on_loss(origin, redirected)
-        )
-        return _answer(response, body)
+        lost = partial(self.on_loss, origin, redirected)
+        return _answer(response, _UpstreamBody(response, name, sent, over, carrier, lost))
 
     def _carrier(self, response: aiohttp.ClientResponse, host: Host) -> Carrier | None:
         """What a body comes over; None for one that has ended with its head."""

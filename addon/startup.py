@@ -22,6 +22,7 @@ from addon.loglines import LogLines
 from addon.networks import parse_address
 from addon.options import OPTIONS, Settings, parse_settings
 from addon.outbound import Outbound, OutboundSettings
+from addon.ownflows import OwnFlows
 from addon.realm import Entrance
 from addon.tls import Certificates
 from addon.upstream import Upstream
@@ -47,8 +48,9 @@ _READ = frozenset({option.name for option in OPTIONS} | _MITMPROXYS)
 class Startup:
     """Reads the options and gives `flows` what answers by them."""
 
-    def __init__(self, flows: Flows, certificates: Certificates) -> None:
+    def __init__(self, flows: Flows, certificates: Certificates, own_flows: OwnFlows) -> None:
         self._flows = flows
+        self._own_flows = own_flows
         self._certificates = certificates
         self._lines = LogLines()
         self._settings: Settings | None = None
@@ -120,6 +122,8 @@ class Startup:
         outbound = self._outbounds.get(settings.outbound)
         if outbound is None:
             outbound = self._outbounds[settings.outbound] = Outbound(settings.outbound)
+        for each in self._outbounds.values():
+            each.watch = self._own_flows if settings.own_flows else None
         self._settings = settings
         self._flows.shows_secrets = self._lines.shows_secrets = settings.show_secrets
         bounds = settings.bounds

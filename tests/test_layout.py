@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from addon import congestion, options, tls
+from addon.hooks import STORY
+from addon.ownflows import SENT
 
 ROOT = Path(__file__).parent.parent
 ADDON = ROOT / "addon"
@@ -30,6 +32,7 @@ WITH_MITMPROXY = {
     "inner",
     "launch",
     "mirror",
+    "ownflows",
     "packets",
     "records",
     "sockets",
@@ -142,4 +145,5 @@ def test_an_option_stands_in_the_readme(option: str) -> None:
 
 def test_every_option_in_the_readme_is_declared() -> None:
     text = (ROOT / "README.md").read_text()
-    assert set(re.findall(r"\bdocxy_[a-z_]*[a-z]\b", text)) <= DECLARED | {"docxy_mitmproxy"}
+    others = {"docxy_mitmproxy", SENT, STORY}
+    assert set(re.findall(r"\bdocxy_[a-z_]*[a-z]\b", text)) <= DECLARED | others

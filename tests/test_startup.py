@@ -18,6 +18,7 @@ from addon.hooks import Flows
 from addon.loglines import LogLines
 from addon.options import OPTIONS, Settings
 from addon.outbound import OutboundSettings
+from addon.ownflows import OwnFlows
 from addon.registry import parse_registry
 from addon.startup import Deferred, Startup, announcement, is_loopback
 from addon.tls import Certificates
@@ -35,7 +36,7 @@ class Started:
 @pytest_asyncio.fixture
 async def started() -> AsyncIterator[Started]:
     flows, certificates = Flows(), Certificates()
-    startup = Startup(flows, certificates)
+    startup = Startup(flows, certificates, OwnFlows())
     with taddons.context(startup, certificates) as context:  # type: ignore[no-untyped-call]
         yield Started(context, startup, flows)
         await startup.done()

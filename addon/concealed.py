@@ -1,0 +1,51 @@
+"""What may be shown of a request that the mirror sends: nothing that opens anything."""
+
+from __future__ import annotations
+
+import re
+
+from addon.headers import Fields
+
+# Parameters whose values open nothing. Of all others the name alone is shown: who signs addresses
+# names the signature as he likes.
+_OPEN = frozenset(
+    {
+        "artifacttype",
+        "expires",
+        "last",
+        "n",
+        "scope",
+        "service",
+        "x-amz-algorithm",
+        "x-amz-date",
+        "x-amz-expires",
+    }
+)
+_SECRET = re.compile(r"auth|cookie|credential|key|password|secret|signature|token")
+# It names where a token is to be had.
+_NO_SECRET = frozenset({"www-authenticate"})
+_ADDRESSES = frozenset({"content-location", "link", "location", "referer"})
+CONCEALED = "-"
+
+
+def shown_url(url: str) -> str:
+    """An address without what may be a signature or a password."""
+    path, separator, query = url.partition("?")
+    path = re.sub(r"//[^/@]*@", "//", path)
+    return path + separator + "&".join(_shown(each) for each in query.split("&"))
+
+
+def shown_fields(fields: Fields) -> list[tuple[str, str]]:
+    """Fields without those that may open something, and addresses as above."""
+    return [
+        (n, shown_url(v) if n.lower() in _ADDRESSES else v) for n, v in fields if not _is_secret(n)
+    ]
+
+
+def _shown(parameter: str) -> str:
+    name, separator, value = parameter.partition("=")
+    return name + separator + (value if name.lower() in _OPEN else CONCEALED if value else "")
+
+
+def _is_secret(name: str) -> bool:
+    return name.lower() not in _NO_SECRET and _SECRET.search(name.lower()) is not None
