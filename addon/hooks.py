@@ -359,8 +359,9 @@ def _tell(flow: http.HTTPFlow, exchange: Exchange) -> None:
     length = response.headers.get("content-length", "") if response else ""
     size = int(length) if length.isdigit() else None
     ended = time.monotonic()
-    facts = story_facts(story, started=exchange.started, ended=ended, size=size, error=error)
-    flow.metadata[STORY] = facts
+    flow.metadata[STORY] = story_facts(
+        story, url=exchange.url, started=exchange.started, ended=ended, size=size, error=error
+    )
     line = story_line(story, started=exchange.started, ended=ended, size=size, error=error)
     flow.comment = flow.comment or line
     flow.marked = flow.marked or (FAILED_MARK if error else "")

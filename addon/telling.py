@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from itertools import islice
 from urllib.parse import parse_qsl
 
+from addon.concealed import shown_url
 from addon.names import is_digest, parse_repository
 from addon.registry import authority
 from addon.routes import AcmeChallenge, Blob, Health, Manifest, Ping, Referrers, Route, Tags, Token
@@ -38,12 +39,16 @@ def story_line(story: Story, *, started: float, ended: float, size: int | None, 
 
 
 def story_facts(
-    story: Story, *, started: float, ended: float, size: int | None, error: str
+    story: Story, *, url: str, started: float, ended: float, size: int | None, error: str
 ) -> dict[str, Plain]:
-    """The same in plain values, which outlive saving and loading; seconds from the start."""
+    """The same in plain values, which outlive saving and loading; seconds from the start.
+
+    `url` is the upstream's address: mitmproxy gives flows that it loads the host of its own mode.
+    """
     ahead = story.ahead
     return {
         "id": story.id,
+        "url": shown_url(url),
         "what": caption(story),
         "from": story.came_from.value,
         "age": round(story.age, 3),
@@ -66,7 +71,7 @@ def story_facts(
 def sent_line(sent: Sent) -> str:
     """What became of a request of the mirror's own."""
     what = f"{sent.purpose} {sent.part}".rstrip() if sent.part else sent.purpose
-    cause = caption(sent.story) if sent.story.id else ""
+    cause = caption(sent.story).removeprefix("token for ") if sent.story.id else ""
     for_whom = f"{'ahead, ' if sent.story.is_ahead else ''}{f'for {cause}' if cause else ''}"
     parts = (
         _sent_failure(sent),
@@ -82,6 +87,7 @@ def sent_line(sent: Sent) -> str:
 def sent_facts(sent: Sent) -> dict[str, Plain]:
     """The same in plain values; seconds from the beginning."""
     return {
+        "url": shown_url(sent.url),
         "purpose": sent.purpose,
         "cause": sent.cause,
         "story": sent.story.id,

@@ -173,10 +173,11 @@ def test_without_an_upstream_it_is_the_mirror_that_answered() -> None:
 
 def test_a_story_in_plain_values_outlives_a_round_trip() -> None:
     story = a_story(**ASKED, ahead=AHEAD, joined=("7", "8"), remaining="9;w=1", limit="10;w=1")
-    facts = story_facts(story, started=100.0, ended=100.26, size=5, error="")
+    facts = story_facts(story, url=f"{URL}?sig=a", started=100.0, ended=100.26, size=5, error="")
     assert json.loads(json.dumps(facts)) == facts
     assert facts == {
         "id": "1",
+        "url": f"{URL}?sig=-",
         "what": "alpine:latest → library/alpine",
         "from": "begun ahead",
         "age": 0.0,
@@ -238,6 +239,12 @@ def test_a_request_of_the_mirrors_own_in_one_line(
     assert sent_line(sent) == expected
 
 
+def test_a_token_is_told_once() -> None:
+    route = Token("scope=repository:a/b:pull")
+    told = sent_line(a_sent("token", story=a_story(route=route, name=route.query)))
+    assert told == "token · for a/b · on its way"
+
+
 def test_what_is_begun_ahead_and_what_nobody_asked_for_say_so() -> None:
     ahead = Story("2", is_ahead=True, begun_by="1", route=LATEST)
     assert sent_line(a_sent("blob", part="0-9", story=ahead)) == (
@@ -252,6 +259,7 @@ def test_a_request_of_the_mirrors_own_in_plain_values() -> None:
     facts = sent_facts(sent)
     assert json.loads(json.dumps(facts)) == facts
     assert facts == {
+        "url": "https://registry.example/v2/library/a/blobs/sha256:0",
         "purpose": "blob part",
         "cause": "1",
         "story": "2",

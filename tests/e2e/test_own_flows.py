@@ -195,7 +195,7 @@ async def test_a_transfer_that_breaks_off_and_goes_on(
 ) -> None:
     layer = image.manifest.layers[1]
     hub.cdn.faults.add(
-        Delivery(after=1_000_000, end="rst"), times=1, path=layer.digest.partition(":")[2]
+        Delivery(after=100_000, end="rst"), times=1, path=layer.digest.partition(":")[2]
     )
     words = ("--set", f"docxy_look_ahead={ahead}", "--set", "docxy_memory_blob_size=0")
     async with recorded(hub, tmp_path, *words) as recording:
