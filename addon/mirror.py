@@ -5,6 +5,7 @@ mitmproxy runs this file under a name of its own, so nothing is defined here.
 
 from addon.hooks import Flows
 from addon.idle import IdleAddons
+from addon.oldest import InspectedFlows
 from addon.sockets import ClientSockets
 from addon.startup import Deferred, Startup
 from addon.tls import Certificates
@@ -18,5 +19,6 @@ addons = [
     _flows,
     ClientSockets(),
     IdleAddons(),
+    InspectedFlows(),
     Deferred(),
 ]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from addon import congestion, options, tls
+from addon import congestion, oldest, options, tls
 
 ROOT = Path(__file__).parent.parent
 MODULES = {path.stem: path for path in (ROOT / "addon").glob("*.py")}
@@ -21,8 +21,10 @@ WITH_MITMPROXY = {
     "hooks",
     "idle",
     "inner",
+    "inspector",
     "launch",
     "mirror",
+    "oldest",
     "packets",
     "sockets",
     "startup",
@@ -115,7 +117,7 @@ def test_imports_are_found_wherever_they_are() -> None:
 
 
 DECLARED = {option.name for option in options.OPTIONS} | set(tls.OPTIONS)
-DECLARED |= {congestion.OPTION.name}
+DECLARED |= {congestion.OPTION.name, oldest.OPTION.name}
 
 
 @pytest.mark.parametrize("option", sorted(DECLARED))
