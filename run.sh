@@ -11,6 +11,9 @@ Docxy on mitmproxy: a Docker registry mirror.
                              once there is a certificate (CERT_PATH and KEY_PATH, or DOMAIN)
   ./run.sh inspect [options] the same mirror, and a page on 127.0.0.1 that shows what passes through
                              it; its address is printed. --console: the same in this terminal
+  ./run.sh record FILE [options] -- COMMAND...
+                             run a command with a mirror of its own, whose address is in $DOCXY,
+                             and save what it asked: record a.mitm -- sh -c 'curl $DOCXY/v2/'
   ./run.sh demo [--stay]     see a whole pull; needs no Internet, no Docker, no certificate
   ./run.sh bench [options]   measure pulls over a long line, and what they cost; some minutes
   ./run.sh test [options]    install what the tests need and run them; options are pytest's
@@ -247,6 +250,11 @@ inspect)
     shift
     ensure demo
     exec "$venv/bin/python" -P -m addon.inspector "$@"
+    ;;
+record)
+    shift
+    ensure demo
+    exec "$venv/bin/python" -P -m addon.recorder "$@"
     ;;
 demo)
     shift

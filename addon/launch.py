@@ -1,6 +1,6 @@
 """The Python side of ``run.sh``: read the user's words, try the ports, start mitmdump.
 
-`inspector.py` starts the same mirror where somebody looks at it.
+`inspector.py` and `recorder.py` start the same mirror in other ways.
 """
 
 from __future__ import annotations

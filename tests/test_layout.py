@@ -26,6 +26,7 @@ WITH_MITMPROXY = {
     "mirror",
     "oldest",
     "packets",
+    "recorder",
     "sockets",
     "startup",
     "tls",

@@ -131,7 +131,7 @@ def assert_one_line(done: subprocess.CompletedProcess[str], code: int = 1) -> st
 def test_help_needs_nothing(project: Project, word: str) -> None:
     done = project.run(word)
     assert (done.returncode, done.stderr) == (0, "")
-    for command in ("[options]", "inspect", "demo", "bench", "test"):
+    for command in ("[options]", "inspect", "record FILE", "demo", "bench", "test"):
         assert f"./run.sh {command}" in done.stdout
     assert project.installs() == []
 
@@ -152,6 +152,10 @@ STARTS = {
     "a filter": (["--", "~u a b"], ["-P", "-m", "addon.launch", "~u a b"]),
     "the page": (["inspect", "-p", "81"], ["-P", "-m", "addon.inspector", "-p", "81"]),
     "the terminal": (["inspect", "--console"], ["-P", "-m", "addon.inspector", "--console"]),
+    "a recording": (
+        ["record", "a file", "--", "c", "--", "a b"],
+        ["-P", "-m", "addon.recorder", "a file", "--", "c", "--", "a b"],
+    ),
     "the demo": (["demo", "--stay"], ["-m", "tests.demo", "--stay"]),
     "the benchmark": (["bench", "--quick"], ["-m", "tests.bench", "--quick"]),
     "the tests": (["test", "-k", "a b"], ["-m", "pytest", "-k", "a b"]),
