@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import os
+import pty
 import re
 import signal
 import socket
 import stat
 import subprocess
+import termios
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -205,6 +208,31 @@ def test_a_signal_reaches_the_command_and_ends_the_mirror(
         assert process.wait(SECONDS) == 3
         assert refuses(address)
     assert recording.paths() == ["/health"]
+
+
+def test_ctrl_c_in_a_terminal_reaches_the_command_once(recording: Recording) -> None:
+    counts = "trap 'echo got it' INT; echo ready; for i in 1 2 3 4 5; do sleep 0.2; done; exit 5"
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        recording.words("sh", "-c", counts),
+        env=recording.environ,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+        # What Ctrl-C is for: the terminal is the session's own.
+        preexec_fn=lambda: fcntl.ioctl(theirs, termios.TIOCSCTTY, 0),
+    )
+    os.close(theirs)
+    drawn = b""
+    with contextlib.suppress(OSError):  # the end of a terminal that its program has left
+        while piece := os.read(ours, 1000):
+            if b"ready" in piece:
+                os.write(ours, b"\x03")
+            drawn += piece
+    os.close(ours)
+    assert process.wait(SECONDS) == 5
+    assert drawn.count(b"got it") == 1
 
 
 def test_a_signal_before_the_mirror_serves_ends_it_all(recording: Recording) -> None:
