@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from addon.launch import begin, prepare, run, say
+from addon.listeners import Listener, bind_once, check_listeners, parse_port
 from addon.networks import is_loopback
-from addon.ports import Listener, bind_once, check_listeners, parse_port
 from addon.words import Words
 
 CONSOLE: Final = "--console"

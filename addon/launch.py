@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from addon import acme
+from addon.listeners import Listener, check_listeners
 from addon.plan import make_plan
-from addon.ports import Listener, check_listeners
 from addon.words import Words, parse_words
 
 PROJECT = Path(__file__).resolve().parent.parent

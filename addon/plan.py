@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from addon.ports import Listener, parse_port
+from addon.listeners import Listener, parse_port
 from addon.words import Words
 
 DOCKER_HUB = "registry-1.docker.io:443"

@@ -8,7 +8,7 @@ import pytest
 
 from addon import inspector
 from addon.inspector import make_page, split_console
-from addon.ports import Listener
+from addon.listeners import Listener
 from addon.words import parse_words
 
 CONSOLES = {

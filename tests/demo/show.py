@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from addon import plan, ports
+from addon import listeners, plan
 from tests.hub import Hub
 from tests.running import START_SECONDS, Mirror, running_mirror
 
@@ -119,7 +119,7 @@ def usual_port() -> int | None:
     """The port that `./run.sh` takes, or None if that is taken."""
     port = int(plan.PLAIN_PORT)
     try:
-        ports.bind_once(ports.Listener(HOST, port))
+        listeners.bind_once(listeners.Listener(HOST, port))
     except OSError:
         return None
     return port

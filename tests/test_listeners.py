@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from addon import ports
-from addon.ports import Listener, explain
+from addon import listeners
+from addon.listeners import Listener, explain
 
 EXPLAINED = {
     "taken": (
@@ -63,7 +63,7 @@ def test_a_port_that_cannot_be_had_is_explained_in_one_line(
 
     assert explain(listener, error) == line
     with pytest.raises(ValueError) as caught:  # noqa: PT011  # compared whole
-        ports.check_listeners([listener], bind)
+        listeners.check_listeners([listener], bind)
     assert str(caught.value) == line
 
 
@@ -77,9 +77,9 @@ def test_a_taken_port_is_found_on_its_address_and_on_all() -> None:
     with listening() as port:
         for host in ("127.0.0.1", ""):
             with pytest.raises(OSError, match="in use"):
-                ports.bind_once(Listener(host, port))
-        ports.bind_once(Listener("127.0.0.2", port))
-    ports.bind_once(Listener("127.0.0.1", port))
+                listeners.bind_once(Listener(host, port))
+        listeners.bind_once(Listener("127.0.0.2", port))
+    listeners.bind_once(Listener("127.0.0.1", port))
 
 
 def test_connections_of_a_mirror_that_just_ended_do_not_count_as_taken() -> None:
@@ -89,12 +89,12 @@ def test_connections_of_a_mirror_that_just_ended_do_not_count_as_taken() -> None
         connection, _ = server.accept()
         connection.close()  # the side that closes first keeps the port in TIME_WAIT
         client.close()
-    ports.bind_once(Listener("127.0.0.1", port))
+    listeners.bind_once(Listener("127.0.0.1", port))
 
 
 def test_a_trial_gives_the_port_back() -> None:
     with listening() as port:
         pass
-    ports.bind_once(Listener("127.0.0.1", port))
+    listeners.bind_once(Listener("127.0.0.1", port))
     with socket.socket() as taker:
         taker.bind(("127.0.0.1", port))
