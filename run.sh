@@ -9,12 +9,17 @@ Docxy on mitmproxy: a Docker registry mirror.
 
   ./run.sh [options]         start the mirror: plain HTTP on 127.0.0.1:8080, or TLS on port 443
                              once there is a certificate (CERT_PATH and KEY_PATH, or DOMAIN)
+  ./run.sh inspect [options] the same mirror, and a page on 127.0.0.1 that shows what passes through
+                             it; its address is printed. --console: the same in this terminal
+  ./run.sh record FILE [options] -- COMMAND...
+                             run a command with a mirror of its own, whose address is in $DOCXY,
+                             and save what it asked: record a.mitm -- sh -c 'curl $DOCXY/v2/'
   ./run.sh demo [--stay]     see a whole pull; needs no Internet, no Docker, no certificate
   ./run.sh bench [options]   measure pulls over a long line, and what they cost; some minutes
   ./run.sh test [options]    install what the tests need and run them; options are pytest's
   ./run.sh help              this text
 
-All options are mitmdump's and win over the mirror's own defaults. Those that matter here:
+All options are mitmproxy's and win over the mirror's own defaults. Those that matter here:
 
   -p PORT                    the main port
   --listen-host HOST         the address; 0.0.0.0 opens a mirror without certificate to the LAN
@@ -240,6 +245,16 @@ esac
 case ${1-} in
 help | -h | --help)
     usage
+    ;;
+inspect)
+    shift
+    ensure demo
+    exec "$venv/bin/python" -P -m addon.inspector "$@"
+    ;;
+record)
+    shift
+    ensure demo
+    exec "$venv/bin/python" -P -m addon.recorder "$@"
     ;;
 demo)
     shift

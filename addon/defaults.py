@@ -19,6 +19,11 @@ NEEDED: Mapping[str, str | bool | int] = {
 # client whose answer the mirror gave itself, the third keeps blobs in memory.
 REFUSED = ("body_size_limit", "stream_large_bodies", "store_streamed_bodies")
 
+# Options that only some of mitmproxy's programs have. Arguments and a config.yaml are for all of
+# them, so where the one that runs lacks one of these, it is no slip of the pen.
+_OF_SOME = frozenset({"flow_detail", "keepserving", "termlog_verbosity"})
+_OF_SOME_BEGIN = ("console_", "dumper_", "intercept", "view_", "web_")
+
 
 def missing(values: Mapping[str, object], is_default: Callable[[str], bool]) -> dict[str, object]:
     """The options that are to be set, of those that there are."""
@@ -38,3 +43,8 @@ def check_refused(is_default: Callable[[str], bool]) -> None:
     for name in REFUSED:
         if not is_default(name):
             raise ValueError(f"{name} breaks pulls through a mirror; leave it out")
+
+
+def is_of_another_program(name: str) -> bool:
+    """Whether an option that is unknown here belongs to another of mitmproxy's programs."""
+    return name in _OF_SOME or name.startswith(_OF_SOME_BEGIN)

@@ -6,6 +6,7 @@ mitmproxy runs this file under a name of its own, so nothing is defined here.
 from addon.contentviews import ContentViews
 from addon.hooks import Flows
 from addon.idle import IdleAddons
+from addon.oldest import InspectedFlows
 from addon.ownflows import OwnFlows
 from addon.sockets import ClientSockets
 from addon.startup import Deferred, Startup
@@ -23,5 +24,6 @@ addons = [
     ClientSockets(),
     ContentViews(),
     IdleAddons(),
+    InspectedFlows(),
     Deferred(),
 ]

@@ -122,6 +122,14 @@ def is_local(address: Address) -> bool:
     return address in _LOCAL
 
 
+def is_loopback(host: str) -> bool:
+    """Whether a host, by name or address, is this machine and reached from nowhere else."""
+    try:
+        return parse_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def is_public(address: Address) -> bool:
     """Whether an address, and any IPv4 address embedded in it, is on the Internet."""
     return not any(form in _NOT_PUBLIC for form in _forms(address))

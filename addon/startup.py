@@ -19,7 +19,7 @@ from addon.answering import Answering
 from addon.fetching import Fetcher
 from addon.hooks import Flows
 from addon.loglines import LogLines
-from addon.networks import parse_address
+from addon.networks import is_loopback
 from addon.options import OPTIONS, Settings, parse_settings
 from addon.outbound import Outbound, OutboundSettings
 from addon.ownflows import OwnFlows
@@ -33,6 +33,8 @@ logger = logging.getLogger(__name__)
 
 # mitmproxy says several lines for each connection; the mirror says one for each request.
 _CHATTER = "mitmproxy.proxy"
+# mitmweb's line with its address would stand far above the mirror's.
+_PAGE = "mitmproxy.tools.web.master"
 
 _MITMPROXYS = frozenset(
     {
@@ -70,6 +72,8 @@ class Startup:
         self._lines.install()
         if _is_unsaid("termlog_verbosity"):
             logging.getLogger(_CHATTER).setLevel(logging.WARNING)
+        if page_address():
+            logging.getLogger(_PAGE).setLevel(logging.WARNING)
 
     def configure(self, updated: set[str]) -> None:
         """Check the options and answer by them from the next request on."""
@@ -92,22 +96,26 @@ class Startup:
         """Say where the mirror is, or end the start because of an option that nobody has."""
         self._is_running = True
         end_with_terminal()
-        if self._warming:
+        if self._warming and ctx.options.server:
             self._warming.start()
-        for name in ctx.options.deferred:
+        unknown = [n for n in ctx.options.deferred if not defaults.is_of_another_program(n)]
+        for name in unknown:
             logger.error("%s is not an option of mitmproxy or the mirror", name)
-        if self._settings and not ctx.options.deferred:
+        if self._settings and not unknown:
             # Only now: it would be noise around an error that ends the start.
             if self._set:
                 logger.info("Set for a mirror: %s", _shown(self._set))
             for line in announcement(self._settings, self._certificates, _listening()):
                 logger.info("%s", line)
+            if page_address():
+                logger.info("Look inside: %s", page_address())
 
     async def done(self) -> None:
         """End all connections."""
         await end_clients()
         self._flows.inner.uninstall()
-        logging.getLogger(_CHATTER).setLevel(logging.NOTSET)
+        for name in (_CHATTER, _PAGE):
+            logging.getLogger(name).setLevel(logging.NOTSET)
         if self._warming:
             self._warming.close()
         for fetcher in self._fetchers:
@@ -213,12 +221,9 @@ def local_address() -> str:
             return "127.0.0.1"
 
 
-def is_loopback(host: str) -> bool:
-    """Whether Docker takes plain HTTP from a host without being told."""
-    try:
-        return parse_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+def page_address() -> str:
+    """The address of mitmweb's page with its token; nothing where there is neither."""
+    return str(getattr(ctx.master, "web_url", ""))
 
 
 def _listening() -> list[tuple[str, int]]:

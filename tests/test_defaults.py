@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from addon.defaults import NEEDED, REFUSED, check_refused, missing
+from addon.defaults import NEEDED, REFUSED, check_refused, is_of_another_program, missing
 
 # Something else than a mirror needs, for each option.
 MITMPROXYS: dict[str, object] = {name: f"not {value}" for name, value in NEEDED.items()}
@@ -34,3 +34,20 @@ def test_an_option_that_breaks_pulls_is_refused_by_name(name: str) -> None:
     assert name in REFUSED
     with pytest.raises(ValueError, match=f"^{name} "):
         check_refused(lambda option: option != name)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("web_password", True),
+        ("console_focus_follow", True),
+        ("view_filter", True),
+        ("intercept", True),
+        ("flow_detail", True),
+        ("webport", False),
+        ("docxy_web_port", False),
+        ("listen_prot", False),
+    ],
+)
+def test_options_of_another_program_of_mitmproxys_are_known(name: str, expected: bool) -> None:
+    assert is_of_another_program(name) is expected

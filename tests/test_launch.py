@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import errno
 import os
 import resource
 import signal
@@ -9,368 +8,12 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from mitmproxy.proxy.mode_specs import ProxyMode, ReverseMode
 
 from addon import launch
-from addon.launch import Listener, Words, explain, make_plan, parse_words, upstream_authority
-
-MIRROR = Path("/m/mirror.py")
-CONFDIR = Path("/state/mitmproxy")
-HUB = "reverse:http://registry-1.docker.io:443"
-STATE = ["--set", "docxy_state_dir=/state"]
-ALWAYS = ["-s", "/m/mirror.py", "--set", "confdir=/state/mitmproxy", *STATE]
-
-
-def plan_for(line: str, *, tls: bool = False) -> tuple[list[str], list[tuple[str, int]]]:
-    words = parse_words(line.split())
-    plan = make_plan(words, has_certificate=tls, mirror=MIRROR, confdir=CONFDIR)
-    return list(plan.arguments), [(each.host, each.port) for each in plan.listeners]
-
-
-PLAIN = {
-    "nothing said": (
-        "",
-        ["--listen-host", "127.0.0.1", "--listen-port", "8080", "--mode", HUB],
-        [("127.0.0.1", 8080)],
-    ),
-    "a port": (
-        "-p 8443",
-        ["--listen-host", "127.0.0.1", "--mode", HUB],
-        [("127.0.0.1", 8443)],
-    ),
-    "a port, long": (
-        "--listen-port=8443",
-        ["--listen-host", "127.0.0.1", "--mode", HUB],
-        [("127.0.0.1", 8443)],
-    ),
-    "a port, short and joined": (
-        "-p8443",
-        ["--listen-host", "127.0.0.1", "--mode", HUB],
-        [("127.0.0.1", 8443)],
-    ),
-    "the last of two ports": (
-        "-p 1 -p 2",
-        ["--listen-host", "127.0.0.1", "--mode", HUB],
-        [("127.0.0.1", 2)],
-    ),
-    # A flag of ours would win over what --set says.
-    "a port by --set": (
-        "--set listen_port=8443",
-        ["--listen-host", "127.0.0.1", "--mode", HUB],
-        [("127.0.0.1", 8443)],
-    ),
-    "a flag wins over --set": (
-        "--set listen_port=1 -p 2",
-        ["--listen-host", "127.0.0.1", "--mode", HUB],
-        [("127.0.0.1", 2)],
-    ),
-    "the LAN": (
-        "--listen-host 0.0.0.0",
-        ["--listen-port", "8080", "--mode", HUB],
-        [("0.0.0.0", 8080)],
-    ),
-    "IPv6": ("--listen-host ::1", ["--listen-port", "8080", "--mode", HUB], [("::1", 8080)]),
-    "what is mitmdump's alone": (
-        "-w flows.mitm -k --set ssl_insecure=true",
-        ["--listen-host", "127.0.0.1", "--listen-port", "8080", "--mode", HUB],
-        [("127.0.0.1", 8080)],
-    ),
-    # The plain port belongs to TLS.
-    "docxy_http_port without a certificate": (
-        "--set docxy_http_port=81",
-        ["--listen-host", "127.0.0.1", "--listen-port", "8080", "--mode", HUB],
-        [("127.0.0.1", 8080)],
-    ),
-    "another registry": (
-        "--set docxy_registry=https://ghcr.io",
-        [
-            "--listen-host",
-            "127.0.0.1",
-            "--listen-port",
-            "8080",
-            "--mode",
-            "reverse:http://ghcr.io:443",
-        ],
-        [("127.0.0.1", 8080)],
-    ),
-    # The user's modes
-    "a mode": (
-        "--mode reverse:https://ghcr.io",
-        ["--listen-host", "127.0.0.1", "--listen-port", "8080"],
-        [("127.0.0.1", 8080)],
-    ),
-    "a mode by --set": (
-        "--set mode=reverse:https://ghcr.io",
-        ["--listen-host", "127.0.0.1", "--listen-port", "8080"],
-        [("127.0.0.1", 8080)],
-    ),
-    "a mode with a port": (
-        "-m reverse:https://ghcr.io@81",
-        ["--listen-host", "127.0.0.1", "--listen-port", "8080"],
-        [("127.0.0.1", 81)],
-    ),
-    "a mode with host and port": (
-        "-m reverse:https://ghcr.io@::1:81",
-        ["--listen-host", "127.0.0.1", "--listen-port", "8080"],
-        [("::1", 81)],
-    ),
-    # The addon refuses it, in its own words.
-    "a mode that is none of ours": (
-        "-m socks5",
-        ["--listen-host", "127.0.0.1", "--listen-port", "8080"],
-        [],
-    ),
-    # What listens on nothing must not fail for a port.
-    "--version": ("--version", [], []),
-    "--options": ("--options", [], []),
-    "--commands": ("--commands", [], []),
-    "--help": ("-h", [], []),
-    "--no-server": ("-n", [], []),
-    "server=false": ("--set server=false", [], []),
-}
-
-
-@pytest.mark.parametrize(("line", "extra", "ports"), PLAIN.values(), ids=PLAIN.keys())
-def test_without_a_certificate_it_is_plain_http_on_loopback(
-    line: str, extra: list[str], ports: list[tuple[str, int]]
-) -> None:
-    assert plan_for(line) == ([*ALWAYS, *extra], ports)
-
-
-TLS = {
-    "nothing said": (
-        "",
-        ["--listen-host", "", "--listen-port", "443", "--mode", HUB, "--mode", f"{HUB}@80"],
-        [("", 443), ("", 80)],
-    ),
-    "a port": (
-        "-p 8443",
-        ["--listen-host", "", "--mode", HUB, "--mode", f"{HUB}@80"],
-        [("", 8443), ("", 80)],
-    ),
-    "another plain port": (
-        "--set docxy_http_port=8080",
-        ["--listen-host", "", "--listen-port", "443", "--mode", HUB, "--mode", f"{HUB}@8080"],
-        [("", 443), ("", 8080)],
-    ),
-    "no plain port": (
-        "--set docxy_http_port=0",
-        ["--listen-host", "", "--listen-port", "443", "--mode", HUB],
-        [("", 443)],
-    ),
-    "one address": (
-        "--listen-host ::1",
-        ["--listen-port", "443", "--mode", HUB, "--mode", f"{HUB}@80"],
-        [("::1", 443), ("::1", 80)],
-    ),
-    "a mode": (
-        "--mode reverse:https://ghcr.io",
-        ["--listen-host", "", "--listen-port", "443"],
-        [("", 443)],
-    ),
-}
-
-
-@pytest.mark.parametrize(("line", "extra", "ports"), TLS.values(), ids=TLS.keys())
-def test_with_a_certificate_it_is_tls_everywhere_and_plain_http_beside_it(
-    line: str, extra: list[str], ports: list[tuple[str, int]]
-) -> None:
-    assert plan_for(line, tls=True) == ([*ALWAYS, *extra], ports)
-
-
-OWN_FILES = {
-    "another config directory": ("--set confdir=/c", ["-s", "/m/mirror.py", *STATE]),
-    # -s would replace the scripts of --set; several --set are one list.
-    "scripts by --set": (
-        "--set scripts=/x.py",
-        ["--set", "scripts=/m/mirror.py", "--set", "confdir=/state/mitmproxy", *STATE],
-    ),
-    "scripts by both": ("-s /y.py --set scripts=/x.py", ALWAYS),
-}
-
-
-@pytest.mark.parametrize(("line", "extra"), OWN_FILES.values(), ids=OWN_FILES.keys())
-def test_what_the_user_said_of_files_is_kept(line: str, extra: list[str]) -> None:
-    assert plan_for(f"{line} -n") == (extra, [])
-
-
-REFUSED = {
-    "a port that is a word": ("-p http", "-p 'http' is not a port"),
-    "a port that is negative": ("-p=-1", "is not a port"),
-    "a port that is too high": ("-p 65536", "-p '65536' is not a port"),
-    "digits of another script": ("-p \uff18\uff10", "is not a port"),
-    "a port that is missing": ("-p", "expected one argument"),
-    "a plain port that is a word": (
-        "--set docxy_http_port=no",
-        "docxy_http_port 'no' is not a port",
-    ),
-    "one port for both": ("-p 80", "port 80 cannot be both the TLS port"),
-}
-
-
-@pytest.mark.parametrize(("line", "message"), REFUSED.values(), ids=REFUSED.keys())
-def test_a_wrong_port_is_refused_by_name(line: str, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        plan_for(line, tls=True)
-
-
-def test_a_filter_is_not_taken_for_an_option() -> None:
-    assert parse_words(["-p", "81", "~u manifests", "-q"]).listen_port == "81"
-
-
-CONFIG = {
-    "a number": ({"listen_port": 81}, Words(listen_port="81", settings=(("listen_port", "81"),))),
-    "a truth value": ({"server": False}, Words(listens=False, settings=(("server", "false"),))),
-    "a list": (
-        {"mode": ["reverse:http://h", "reverse:http://h@81"]},
-        Words(
-            modes=("reverse:http://h", "reverse:http://h@81"),
-            settings=(("mode", "reverse:http://h"), ("mode", "reverse:http://h@81")),
-        ),
-    ),
-}
-
-
-@pytest.mark.parametrize(("config", "words"), CONFIG.values(), ids=CONFIG.keys())
-def test_the_config_file_is_the_users_word_too(config: dict[str, object], words: Words) -> None:
-    assert parse_words([], config) == words
-
-
-def test_the_order_of_mitmproxy_is_kept() -> None:
-    config: dict[str, object] = {"listen_port": 2, "docxy_domain": "file"}
-    said = ["--set", "listen_port=1", "--set", "docxy_domain=set"]
-    assert parse_words(said, config).listen_port == "2"
-    assert parse_words(said, config).setting("docxy_domain") == "file"
-    assert parse_words([*said, "-p", "3"], config).listen_port == "3"
-
-
-def test_scripts_in_the_config_file_would_replace_the_mirror() -> None:
-    with pytest.raises(ValueError, match="name them with -s"):
-        parse_words([], {"scripts": ["x.py"]})
-
-
-AUTHORITIES = {
-    "": "registry-1.docker.io:443",
-    "https://ghcr.io": "ghcr.io:443",
-    "https://ghcr.io/": "ghcr.io:443",
-    "https://ghcr.io:5000": "ghcr.io:5000",
-    "http://127.0.0.1:5000": "127.0.0.1:5000",
-    "http://registry.lan": "registry.lan:80",
-    "ghcr.io": "ghcr.io:443",
-    "localhost:5000": "localhost:5000",
-    "https://[::1]:5000": "[::1]:5000",
-    # A user name would read as a mode's "@".
-    "https://me@ghcr.io": "ghcr.io:443",
-    # The addon refuses these by name.
-    "https://ghcr.io:no": "registry-1.docker.io:443",
-    "https://[::1": "registry-1.docker.io:443",
-    "https://": "registry-1.docker.io:443",
-}
-
-
-@pytest.mark.parametrize(("registry", "authority"), AUTHORITIES.items())
-def test_the_mode_names_the_registry(registry: str, authority: str) -> None:
-    assert upstream_authority(registry) == authority
-    mode = ProxyMode.parse(f"reverse:http://{authority}@80")
-    assert isinstance(mode, ReverseMode)
-    host, _, port = authority.rpartition(":")
-    assert mode.address == (host.strip("[]"), int(port))
-    # TCP alone, and the host of --listen-host.
-    assert (mode.transport_protocol, mode.custom_listen_host) == ("tcp", None)
-
-
-EXPLAINED = {
-    "taken": (
-        Listener("127.0.0.1", 8080),
-        OSError(errno.EADDRINUSE, "x"),
-        "port 8080 on 127.0.0.1 is taken by another program; choose another with -p PORT",
-    ),
-    "taken, every address": (
-        Listener("", 80, "move it"),
-        OSError(errno.EADDRINUSE, "x"),
-        "port 80 on all addresses is taken by another program; move it",
-    ),
-    "not permitted": (
-        Listener("", 443),
-        PermissionError(errno.EACCES, "x"),
-        "port 443 on all addresses is not permitted to this user; take ports above 1023"
-        " (-p 8443 --set docxy_http_port=8080), or grant it: authbind, setcap"
-        " cap_net_bind_service on Python, systemd's AmbientCapabilities=CAP_NET_BIND_SERVICE",
-    ),
-    "a name without an address": (
-        Listener("nowhere", 1),
-        socket.gaierror(-2, "Name or service not known"),
-        "cannot listen on 'nowhere': not an address of this machine",
-    ),
-    "another machine's address": (
-        Listener("192.0.2.1", 1),
-        OSError(errno.EADDRNOTAVAIL, "x"),
-        "cannot listen on '192.0.2.1': not an address of this machine",
-    ),
-    "brackets": (
-        Listener("[::1]", 1),
-        socket.gaierror(-2, "x"),
-        "cannot listen on '[::1]': not an address of this machine"
-        " (an IPv6 address goes without brackets)",
-    ),
-    "all else": (
-        Listener("::1", 1),
-        OSError(errno.ENOBUFS, "No buffer space available"),
-        "cannot listen on port 1 on ::1: No buffer space available",
-    ),
-}
-
-
-@pytest.mark.parametrize(
-    ("listener", "error", "line"), EXPLAINED.values(), ids=list(EXPLAINED.keys())
-)
-def test_a_port_that_cannot_be_had_is_explained_in_one_line(
-    listener: Listener, error: OSError, line: str
-) -> None:
-    def bind(_: Listener) -> None:
-        raise error
-
-    assert explain(listener, error) == line
-    with pytest.raises(ValueError) as caught:  # noqa: PT011  # compared whole
-        launch.check_listeners([listener], bind)
-    assert str(caught.value) == line
-
-
-@contextmanager
-def listening(host: str = "127.0.0.1") -> Iterator[int]:
-    with socket.create_server((host, 0)) as server:
-        yield server.getsockname()[1]
-
-
-def test_a_taken_port_is_found_on_its_address_and_on_all() -> None:
-    with listening() as port:
-        for host in ("127.0.0.1", ""):
-            with pytest.raises(OSError, match="in use"):
-                launch.bind_once(Listener(host, port))
-        launch.bind_once(Listener("127.0.0.2", port))
-    launch.bind_once(Listener("127.0.0.1", port))
-
-
-def test_connections_of_a_mirror_that_just_ended_do_not_count_as_taken() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-        client = socket.create_connection(("127.0.0.1", port))
-        connection, _ = server.accept()
-        connection.close()  # the side that closes first keeps the port in TIME_WAIT
-        client.close()
-    launch.bind_once(Listener("127.0.0.1", port))
-
-
-def test_a_trial_gives_the_port_back() -> None:
-    with listening() as port:
-        pass
-    launch.bind_once(Listener("127.0.0.1", port))
-    with socket.socket() as taker:
-        taker.bind(("127.0.0.1", port))
+from addon.words import Words, parse_words
 
 
 @pytest.fixture
@@ -387,12 +30,12 @@ def mode_of(path: Path) -> int:
 
 def test_the_users_words_pass_on_untouched_behind_ours(environ: dict[str, str]) -> None:
     said = ["-p", "0", *NO_ACME, "-w", "flows.mitm", "--set", "docxy_official=", "~u a b"]
-    assert launch.prepare(said, environ)[-len(said) :] == said
+    assert launch.prepare(said, environ).arguments[-len(said) :] == tuple(said)
 
 
 def test_the_config_directory_is_private(environ: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "state").mkdir(mode=0o755)
-    arguments = launch.prepare(["-p", "0", *NO_ACME], environ)
+    arguments = launch.prepare(["-p", "0", *NO_ACME], environ).arguments
     assert f"confdir={tmp_path / 'state' / 'mitmproxy'}" in arguments
     assert mode_of(tmp_path / "state") == 0o700
     assert mode_of(tmp_path / "state" / "mitmproxy") == 0o700
@@ -402,7 +45,7 @@ def test_the_users_config_directory_is_left_alone(environ: dict[str, str], tmp_p
     (tmp_path / "own").mkdir(mode=0o755)
     (tmp_path / "own" / "config.yaml").write_text("listen_port: 0\n")
     said = ["--set", f"confdir={tmp_path / 'own'}", *NO_ACME]
-    arguments = launch.prepare(said, environ)
+    arguments = launch.prepare(said, environ).arguments
     assert "--listen-port" not in arguments
     assert mode_of(tmp_path / "own") == 0o755
     assert not (tmp_path / "state").exists()
@@ -458,7 +101,8 @@ def run_launch(arguments: list[str], environ: dict[str, str]) -> tuple[int, str]
 
 
 def test_a_start_that_fails_is_one_line_and_code_2(environ: dict[str, str]) -> None:
-    with listening() as port:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
         code, stderr = run_launch(["-p", str(port), *NO_ACME], environ)
     assert code == 2
     assert stderr == (

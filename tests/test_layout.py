@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from addon import congestion, options, tls
+from addon import congestion, oldest, options, tls
 from addon.hooks import STORY
 from addon.ownflows import SENT
 
@@ -30,10 +30,13 @@ WITH_MITMPROXY = {
     "hooks",
     "idle",
     "inner",
+    "inspector",
     "launch",
     "mirror",
+    "oldest",
     "ownflows",
     "packets",
+    "recorder",
     "records",
     "sockets",
     "startup",
@@ -134,7 +137,7 @@ def test_imports_are_found_wherever_they_are() -> None:
 
 
 DECLARED = {option.name for option in options.OPTIONS} | set(tls.OPTIONS)
-DECLARED |= {congestion.OPTION.name}
+DECLARED |= {congestion.OPTION.name, oldest.OPTION.name}
 
 
 @pytest.mark.parametrize("option", sorted(DECLARED))

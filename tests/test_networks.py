@@ -8,6 +8,7 @@ import pytest
 from addon.networks import (
     Networks,
     is_local,
+    is_loopback,
     is_public,
     may_redirect_to,
     parse_address,
@@ -287,3 +288,21 @@ def test_random_text_is_a_list_of_networks_or_refused() -> None:
         read += 1
         assert parse_networks(",".join(map(str, networks.networks))) == networks
     assert read > 100
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("127.0.0.1", True),
+        ("127.0.0.2", True),
+        ("::1", True),
+        ("localhost", True),
+        ("10.0.0.1", False),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("", False),
+        ("a", False),
+    ],
+)
+def test_what_is_reached_from_this_machine_alone(host: str, expected: bool) -> None:
+    assert is_loopback(host) is expected

@@ -132,8 +132,8 @@ def assert_one_line(done: subprocess.CompletedProcess[str], code: int = 1) -> st
 def test_help_needs_nothing(project: Project, word: str) -> None:
     done = project.run(word)
     assert (done.returncode, done.stderr) == (0, "")
-    for command in ("./run.sh [options]", "./run.sh demo", "./run.sh bench", "./run.sh test"):
-        assert command in done.stdout
+    for command in ("[options]", "inspect", "record FILE", "demo", "bench", "test"):
+        assert f"./run.sh {command}" in done.stdout
     assert project.installs() == []
 
 
@@ -151,6 +151,12 @@ STARTS = {
         ["-P", "-m", "addon.launch", "-p", "81", "--set", "docxy_official=", "a b"],
     ),
     "a filter": (["--", "~u a b"], ["-P", "-m", "addon.launch", "~u a b"]),
+    "the page": (["inspect", "-p", "81"], ["-P", "-m", "addon.inspector", "-p", "81"]),
+    "the terminal": (["inspect", "--console"], ["-P", "-m", "addon.inspector", "--console"]),
+    "a recording": (
+        ["record", "a file", "--", "c", "--", "a b"],
+        ["-P", "-m", "addon.recorder", "a file", "--", "c", "--", "a b"],
+    ),
     "the demo": (["demo", "--stay"], ["-m", "tests.demo", "--stay"]),
     "the benchmark": (["bench", "--quick"], ["-m", "tests.bench", "--quick"]),
     "the tests": (["test", "-k", "a b"], ["-m", "pytest", "-k", "a b"]),

@@ -20,7 +20,7 @@ from addon.options import OPTIONS, Settings
 from addon.outbound import OutboundSettings
 from addon.ownflows import OwnFlows
 from addon.registry import parse_registry
-from addon.startup import Deferred, Startup, announcement, is_loopback
+from addon.startup import Deferred, Startup, announcement
 from addon.tls import Certificates
 
 MODE = ["reverse:https://registry.example"]
@@ -100,6 +100,16 @@ async def test_an_option_that_nobody_has_is_an_error(
     assert [error.getMessage() for error in errors] == [
         "docxy_regsitry is not an option of mitmproxy or the mirror"
     ]
+
+
+async def test_an_option_of_another_program_of_mitmproxys_is_none(
+    started: Started, caplog: pytest.LogCaptureFixture
+) -> None:
+    configure(started, mode=MODE)
+    for name in ("web_port", "console_layout", "keepserving"):
+        started.context.options.deferred[name] = "a"
+    await started.startup.running()
+    assert [r.getMessage() for r in caplog.records if r.levelno == logging.ERROR] == []
 
 
 @pytest.mark.parametrize(
@@ -202,14 +212,6 @@ def test_it_is_said_where_it_listens(listening: list[tuple[str, int]], where: st
     settings = Settings(registry, OutboundSettings(), bounds, "")
     lines = announcement(settings, Certificates(), listening)
     assert lines[0].endswith(f"(listening: {where})")
-
-
-@pytest.mark.parametrize(
-    ("host", "expected"),
-    [("127.0.0.1", True), ("::1", True), ("localhost", True), ("10.0.0.1", False), ("a", False)],
-)
-def test_what_docker_takes_for_loopback(host: str, expected: bool) -> None:
-    assert is_loopback(host) is expected
 
 
 def test_every_option_of_the_mirrors_says_what_it_is_for() -> None:

@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from addon import launch
+from addon import listeners, plan
 from tests.hub import Hub
 from tests.running import START_SECONDS, Mirror, running_mirror
 
@@ -117,9 +117,9 @@ async def said_where(mirror: Mirror) -> None:
 
 def usual_port() -> int | None:
     """The port that `./run.sh` takes, or None if that is taken."""
-    port = int(launch.PLAIN_PORT)
+    port = int(plan.PLAIN_PORT)
     try:
-        launch.bind_once(launch.Listener(HOST, port))
+        listeners.bind_once(listeners.Listener(HOST, port))
     except OSError:
         return None
     return port

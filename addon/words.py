@@ -1,0 +1,94 @@
+"""What the user said to mitmproxy, as far as it decides where it listens."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NoReturn
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What the user said, as far as it decides what is listened on."""
+
+    listen_host: str | None = None
+    listen_port: str | None = None
+    modes: tuple[str, ...] = ()
+    scripts: tuple[str, ...] = ()
+    certs: tuple[str, ...] = ()
+    settings: tuple[tuple[str, str], ...] = ()
+    """``--set`` and the config file in order; several of one name are one list for mitmproxy."""
+    serves: bool = True
+    """False for what only prints (``--version``, ``--options``, …)."""
+    listens: bool = True
+    """False for that, and for ``--no-server``."""
+
+    def setting(self, name: str, default: str = "") -> str:
+        """The value of an option that is set without a flag of its own."""
+        return dict(self.settings).get(name, default)
+
+    def every(self, name: str) -> tuple[str, ...]:
+        """All values of an option that is a list."""
+        return tuple(value for key, value in self.settings if key == name and value)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise ValueError(message)
+
+
+def _make_parser() -> _Parser:
+    # Long options may be shortened here as they may be in mitmproxy itself: what is ambiguous here
+    # is ambiguous there.
+    parser = _Parser(add_help=False)
+    parser.add_argument("-p", "--listen-port")
+    parser.add_argument("--listen-host")
+    parser.add_argument("-m", "--mode", action="append", default=[], dest="modes")
+    parser.add_argument("-s", "--scripts", action="append", default=[])
+    parser.add_argument("--certs", action="append", default=[])
+    parser.add_argument("--set", action="append", default=[], dest="settings")
+    for silent in (("-h", "--help"), ("--version",), ("--options",), ("--commands",)):
+        parser.add_argument(*silent, action="store_false", dest="serves")
+    parser.add_argument("-n", "--no-server", action="store_false", dest="listens")
+    return parser
+
+
+def parse_words(arguments: Sequence[str], config: Mapping[str, object] | None = None) -> Words:
+    """Pick out of mitmproxy's arguments and config file what decides about listening.
+
+    Raises:
+        ValueError: an option stands without its value, or the config file names scripts.
+    """
+    said, _rest = _make_parser().parse_known_args(list(arguments))
+    # mitmproxy's own order: the file wins over `--set`, and the flags over both.
+    settings = (*(_setting(text) for text in said.settings), *_config_settings(config or {}))
+    words = Words(settings=settings)
+    return Words(
+        listen_host=_either(said.listen_host, words.setting("listen_host")),
+        listen_port=_either(said.listen_port, words.setting("listen_port")),
+        modes=tuple(said.modes) or words.every("mode"),
+        scripts=tuple(said.scripts),
+        certs=tuple(said.certs) or words.every("certs"),
+        settings=settings,
+        serves=said.serves,
+        listens=said.serves and said.listens and words.setting("server") != "false",
+    )
+
+
+def _setting(text: str) -> tuple[str, str]:
+    name, _, value = text.partition("=")
+    return name, value
+
+
+def _config_settings(config: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    if config.get("scripts"):
+        # mitmproxy takes the scripts of one place only, and the mirror is one.
+        raise ValueError("scripts in config.yaml would replace the mirror; name them with -s")
+    for name, value in config.items():
+        for item in value if isinstance(value, list) else [value]:
+            yield name, str(item).lower() if isinstance(item, bool) else str(item)
+
+
+def _either(flag: str | None, setting: str) -> str | None:
+    return setting or None if flag is None else flag
