@@ -1,10 +1,15 @@
-"""What may be shown of a request that the mirror sends: nothing that opens anything."""
+"""What may be shown of a request that the mirror sends: nothing that opens anything.
+
+Clients send what they like, and secrets are looked for in it (redaction). What the mirror sends is
+known, so it is the other way round: a parameter is shown if it is known to be none.
+"""
 
 from __future__ import annotations
 
 import re
 
 from addon.headers import Fields
+from addon.redaction import REDACTED
 
 # Parameters whose values open nothing. Of all others the name alone is shown: who signs addresses
 # names the signature as he likes.
@@ -25,7 +30,6 @@ _SECRET = re.compile(r"auth|cookie|credential|key|password|secret|signature|toke
 # It names where a token is to be had.
 _NO_SECRET = frozenset({"www-authenticate"})
 _ADDRESSES = frozenset({"content-location", "link", "location", "referer"})
-CONCEALED = "-"
 
 
 def shown_url(url: str) -> str:
@@ -44,7 +48,7 @@ def shown_fields(fields: Fields) -> list[tuple[str, str]]:
 
 def _shown(parameter: str) -> str:
     name, separator, value = parameter.partition("=")
-    return name + separator + (value if name.lower() in _OPEN else CONCEALED if value else "")
+    return name + separator + (value if name.lower() in _OPEN else REDACTED if value else "")
 
 
 def _is_secret(name: str) -> bool:

@@ -13,18 +13,21 @@ from addon.concealed import shown_fields, shown_url
             "https://auth.example/token?service=a&scope=repository:library/a:pull",
             "https://auth.example/token?service=a&scope=repository:library/a:pull",
         ),
-        ("https://auth.example/token?account=me&x", "https://auth.example/token?account=-&x"),
+        (
+            "https://auth.example/token?account=me&x",
+            "https://auth.example/token?account=[redacted]&x",
+        ),
         # CloudFront's.
         (
             "https://cdn.example/a/data?Expires=17&Signature=AbC~_&Key-Pair-Id=K",
-            "https://cdn.example/a/data?Expires=17&Signature=-&Key-Pair-Id=-",
+            "https://cdn.example/a/data?Expires=17&Signature=[redacted]&Key-Pair-Id=[redacted]",
         ),
         # S3's and its kin's.
         (
             "https://s3.example/a?X-Amz-Date=2&X-Amz-Expires=9&X-Amz-Credential=c&X-Amz-Signature=s",
-            "https://s3.example/a?X-Amz-Date=2&X-Amz-Expires=9&X-Amz-Credential=-&X-Amz-Signature=-",
+            "https://s3.example/a?X-Amz-Date=2&X-Amz-Expires=9&X-Amz-Credential=[redacted]&X-Amz-Signature=[redacted]",
         ),
-        ("https://a.example/x?sig=a%3D=b", "https://a.example/x?sig=-"),
+        ("https://a.example/x?sig=a%3D=b", "https://a.example/x?sig=[redacted]"),
         ("https://me:word@a.example/x", "https://a.example/x"),
         ("/v2/a/tags/list?n=5&last=b", "/v2/a/tags/list?n=5&last=b"),
     ],
@@ -58,4 +61,4 @@ def test_where_a_token_is_to_be_had_is_no_secret() -> None:
 @pytest.mark.parametrize("name", ["Location", "Link", "Content-Location", "Referer"])
 def test_an_address_in_a_field_is_shown_as_any_other(name: str) -> None:
     shown = shown_fields([(name, "https://cdn.example/a?Signature=word")])
-    assert shown == [(name, "https://cdn.example/a?Signature=-")]
+    assert shown == [(name, "https://cdn.example/a?Signature=[redacted]")]

@@ -27,7 +27,8 @@ from addon.inspector import OPEN_PAGE, page_asks_for_token
 from tests.e2e.client import Answer, ask, bearer, connect
 from tests.hub import Hub
 from tests.installed import RUN_SH, installed
-from tests.running import Mirror, _read, free_port, hub_options, settings_arguments
+from tests.ports import free_port
+from tests.running import Mirror, _read, hub_options, settings_arguments
 
 on_the_hubs_loop = pytest.mark.asyncio(loop_scope="module")
 
