@@ -57,6 +57,7 @@ class Incoming:
     sni: str | None = None
     tls_port: int = 443
     form: Callable[[], Awaitable[bytes]] = field(default=no_body)
+    is_replayed: bool = False
 
     def get_all(self, name: str) -> list[str]:
         """All values of a field."""
@@ -134,7 +135,14 @@ class Answering:
                 self._settings.registry.check_namespace(namespace)
             route = replace(route, query=query)
         client = str(self.client(request))
-        asked = Asked(request.method, request.fields, self._realm(request), client, request.form)
+        asked = Asked(
+            request.method,
+            request.fields,
+            self._realm(request),
+            client,
+            request.form,
+            request.is_replayed,
+        )
         known = self._fetcher.known(route, asked)
         if known:
             return known

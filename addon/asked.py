@@ -15,13 +15,17 @@ async def no_body() -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a client asks. `body` waits for a form that may still be arriving."""
+    """What a client asks. `body` waits for a form that may still be arriving.
+
+    Where a recording asks, nobody is there to log in: `is_replayed` takes a token of the mirror's.
+    """
 
     method: str
     fields: Fields
     realm: str
     client: str = ""
     body: Callable[[], Awaitable[bytes]] = field(default=no_body)
+    is_replayed: bool = False
 
     @property
     def authorization(self) -> str:

@@ -31,7 +31,7 @@ from addon.records import (
     record_form,
     record_token,
 )
-from addon.redaction import redact_url
+from addon.redaction import REDACTED, redact_url
 from addon.reply import MemoryBody, Reply
 from addon.routes import TOKEN_PATH
 from addon.story import Source, Story, new_story, tell
@@ -275,7 +275,17 @@ def to_incoming(flow: http.HTTPFlow, form: Form | None, hidden: Hidden) -> Incom
         sni=client.sni,
         tls_port=_first_port() or client.sockname[1],
     )
+    if flow.is_replay:
+        incoming = to_replayed(incoming)
     return replace(incoming, form=form.read) if form else incoming
+
+
+def to_replayed(incoming: Incoming) -> Incoming:
+    """A request of a recording, without the credentials that the recording does not hold."""
+    held = [(n, v) for n, v in incoming.fields if REDACTED not in v]
+    if len(held) < len(incoming.fields):
+        logger.info("%s is replayed without what was redacted in it", to_shown(incoming.target))
+    return replace(incoming, fields=held, is_replayed=True)
 
 
 def _first_port() -> int | None:

@@ -49,6 +49,12 @@ def split_console(arguments: Sequence[str]) -> tuple[bool, list[str]]:
     return len(rest) < end, [*rest, *arguments[end:]]
 
 
+def shown_as_well(words: Words) -> tuple[str, ...]:
+    """What mitmproxy is told so that nothing goes out unseen, unless the user says otherwise."""
+    # `--set` of a name that was said already would make a list of it.
+    return () if words.setting("docxy_own_flows") else ("--set", "docxy_own_flows=true")
+
+
 def make_page(
     arguments: Sequence[str],
     words: Words,
@@ -149,13 +155,14 @@ def main() -> int:
     console, arguments = split_console(sys.argv[1:])
     try:
         start = prepare(arguments, os.environ)
+        told = (*shown_as_well(start.words), *start.arguments)
         if console:
-            return _run_console(start.words, start.arguments)
+            return _run_console(start.words, told)
         page = make_page(arguments, start.words, {each.port for each in start.listeners})
     except ValueError as e:
         say(e)
         return 2
-    return _run_page(start.words, page, start.arguments)
+    return _run_page(start.words, page, told)
 
 
 def _run_console(words: Words, arguments: Sequence[str]) -> int:

@@ -13,9 +13,10 @@ from typing import Any
 
 from addon.redaction import redact_text
 
-# mitmweb's own line says the address of its page, with the token that opens it to whoever started
-# it.
-_ITS_OWN = frozenset({"mitmproxy.tools.web.master"})
+# The line that says the address of mitmweb's page, ours or its own: with the token that opens it,
+# which whoever started it needs.
+PAGE = "docxy.page"
+_WITH_TOKEN = frozenset({PAGE, "mitmproxy.tools.web.master"})
 
 
 class LogLines:
@@ -39,7 +40,7 @@ class LogLines:
     def __call__(self, *args: Any, **kwargs: Any) -> logging.LogRecord:
         """A record as it is shown."""
         record = self._make(*args, **kwargs)
-        if not self.shows_secrets and record.name not in _ITS_OWN:
+        if not self.shows_secrets and record.name not in _WITH_TOKEN:
             _redact(record)
         return record
 

@@ -15,6 +15,7 @@ from mitmproxy.addonmanager import Loader
 from mitmproxy.flow import Flow
 
 from addon.option import Option
+from addon.ownflows import FAILED_MARK, OWN_MARK
 from addon.sockets import listens
 
 logger = logging.getLogger(__name__)
@@ -33,6 +34,8 @@ MAX_BODIES = 64 * 1024 * 1024
 # Flows that are looked at when one has ended. More than one, so that what could not go while it was
 # on its way is made up for; few, so that no flow costs more for all that are there.
 _LOOKS = 4
+# No mark at all, and those that the mirror sets.
+OWN_MARKS = frozenset({"", OWN_MARK, FAILED_MARK})
 
 
 class View(Protocol):
@@ -80,8 +83,8 @@ class InspectedFlows:
 class Oldest:
     """Takes the oldest flows out of the list once there are too many.
 
-    One that is on its way stays until it has ended: taking it out would break somebody's pull. A
-    marked one stays: whoever looks has said so. Both count.
+    One that is on its way stays until it has ended: taking it out would break somebody's pull. One
+    that somebody has marked stays: whoever looks has said so. Both count.
     """
 
     def __init__(self, view: View) -> None:
@@ -132,7 +135,7 @@ class Oldest:
         found = self._view.get_by_id(flow_id)
         if found is None:
             self._forget(flow_id)
-        elif found.live or found.marked:
+        elif found.live or found.marked not in OWN_MARKS:
             self._bodies.move_to_end(flow_id)
         else:
             self._view.remove([found])

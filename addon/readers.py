@@ -28,7 +28,7 @@ async def reader_of(upstream: Upstream, asked: Asked, repository: str) -> Reader
     registry = await upstream.learnt.known()
     if not registry.token_service:
         return Reader(EVERYONE)
-    if upstream.limits.challenges_clients and not was_ours:
+    if upstream.limits.challenges_clients and not (was_ours or asked.is_replayed):
         return pull_challenge(registry, asked.realm, repository)
     try:
         return await _everyone(upstream, repository)

@@ -78,16 +78,23 @@ def parse_order(words: Sequence[str]) -> Order:
 
 def mirror_arguments(order: Order) -> list[str]:
     """What the mirror is told: what record stands for comes last, and wins."""
-    # Two `--set` of one name would be a list, which this option is not.
-    is_said = any(word.startswith("docxy_acme_home=") for word in order.options)
     return [
-        *(() if is_said else ("--set", "docxy_acme_home=")),
+        *_unless_said(order, "docxy_acme_home="),
+        # What the mirror sends belongs to what is looked for in a recording.
+        *_unless_said(order, "docxy_own_flows=true"),
         *("--listen-port", "0"),
         *order.options,
         *("--listen-host", "127.0.0.1"),
         # mitmproxy reads a date's formats in it.
         *("--save-stream-file", str(order.file).replace("%", "%%")),
     ]
+
+
+def _unless_said(order: Order, setting: str) -> tuple[str, ...]:
+    # Two `--set` of one name would be a list, which these options are not.
+    name = setting.partition("=")[0]
+    is_said = any(word.startswith(f"{name}=") for word in order.options)
+    return () if is_said else ("--set", setting)
 
 
 def reserve(file: Path) -> None:

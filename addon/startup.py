@@ -18,7 +18,7 @@ from addon import __version__, defaults
 from addon.answering import Answering
 from addon.fetching import Fetcher
 from addon.hooks import Flows
-from addon.loglines import LogLines
+from addon.loglines import PAGE, LogLines
 from addon.networks import is_loopback
 from addon.options import OPTIONS, Settings, parse_settings
 from addon.outbound import Outbound, OutboundSettings
@@ -108,7 +108,7 @@ class Startup:
             for line in announcement(self._settings, self._certificates, _listening()):
                 logger.info("%s", line)
             if page_address():
-                logger.info("Look inside: %s", page_address())
+                logging.getLogger(PAGE).info("Look inside: %s", page_address())
 
     async def done(self) -> None:
         """End all connections."""

@@ -13,8 +13,18 @@ from mitmproxy.proxy import mode_specs, server_hooks
 from mitmproxy.test import taddons, tflow, tutils
 
 from addon.answering import Answering, Incoming, Pending
-from addon.hooks import ASKED, MAX_LOGGED, Flows, Sink, may_have_body, to_shown, to_value
+from addon.hooks import (
+    ASKED,
+    MAX_LOGGED,
+    Flows,
+    Sink,
+    may_have_body,
+    to_replayed,
+    to_shown,
+    to_value,
+)
 from addon.inner import PORT
+from addon.networks import parse_address
 from addon.records import revealed
 from addon.reply import Reply, whole
 
@@ -372,3 +382,22 @@ def test_what_is_logged_is_one_short_line() -> None:
     )
     assert to_shown("a" * MAX_LOGGED) == "a" * MAX_LOGGED
     assert to_shown("a" * 70_000) == "a" * MAX_LOGGED + "…"
+
+
+@pytest.mark.parametrize(
+    ("value", "is_held"),
+    [
+        pytest.param("Bearer [redacted]", False, id="redacted"),
+        pytest.param("Bearer abc", True, id="held by the recording"),
+    ],
+)
+def test_what_is_replayed_shows_the_credentials_that_the_recording_holds(
+    caplog: pytest.LogCaptureFixture, value: str, is_held: bool
+) -> None:
+    caplog.set_level("INFO")
+    fields = [("Accept", "a/b"), ("Authorization", value)]
+    incoming = Incoming("GET", "/v2/a/tags/list", fields, parse_address("127.0.0.1"), "::1", 1)
+    replayed = to_replayed(incoming)
+    assert replayed.is_replayed
+    assert replayed.fields == (fields if is_held else fields[:1])
+    assert ("without what was redacted" in caplog.text) is not is_held

@@ -16,7 +16,7 @@ from mitmproxy.proxy.layers.http._hooks import (
 from mitmproxy.test import taddons, tflow
 
 from addon import oldest
-from addon.oldest import OPTION, InspectedFlows, Oldest, bytes_of_bodies
+from addon.oldest import OPTION, OWN_MARKS, InspectedFlows, Oldest, bytes_of_bodies
 
 untyped_view: Any = View
 untyped_taddons: Any = taddons
@@ -112,6 +112,14 @@ def test_a_marked_one_stays(inspected: Inspected) -> None:
     assert marked in inspected.kept()
     assert inspected.view.store_count() == 10
     marked.marked = ""
+    inspected.pass_through(60)
+    assert marked not in inspected.kept()
+
+
+@pytest.mark.parametrize("mark", sorted(OWN_MARKS - {""}))
+def test_one_that_the_mirror_itself_has_marked_goes(inspected: Inspected, mark: str) -> None:
+    (marked,) = inspected.pass_through(1)
+    marked.marked = mark
     inspected.pass_through(60)
     assert marked not in inspected.kept()
 

@@ -81,6 +81,16 @@ async def test_who_shows_nothing_is_challenged_by_the_mirror_itself() -> None:
     assert mirror.hub.asked == []
 
 
+async def test_what_is_replayed_is_asked_for_everyone_since_nobody_is_there_to_log_in() -> None:
+    mirror = site()
+    asked = Asked("GET", (), REALM, is_replayed=True)
+    assert await reader_of(mirror.upstream, asked, NAME) == Reader(EVERYONE, "Bearer anonymous0")
+    mirror.hub.instead["token"] = 401
+    other = await reader_of(mirror.upstream, asked, "library/private")
+    assert isinstance(other, Reply)
+    assert other.status == 401
+
+
 @pytest.mark.parametrize("login", [True, False])
 class TestTokensOfOursThatHaveEnded:
     """As where no token is needed, since everyone could have a new one for the asking."""

@@ -49,6 +49,7 @@ def arguments_for(file: str, *options: str) -> list[str]:
 def test_the_mirror_is_on_a_free_port_of_loopback_and_saves() -> None:
     assert arguments_for("/f", "--set", "docxy_official=") == [
         *("--set", "docxy_acme_home="),
+        *("--set", "docxy_own_flows=true"),
         *("--listen-port", "0"),
         *("--set", "docxy_official="),
         *("--listen-host", "127.0.0.1"),
@@ -63,6 +64,12 @@ def test_a_date_in_the_files_name_is_no_format() -> None:
 def test_what_is_said_once_is_not_said_twice() -> None:
     said = arguments_for("/f", "--set", "docxy_acme_home=/acme")
     assert "docxy_acme_home=" not in said
+
+
+def test_what_the_mirror_sends_is_recorded_too_unless_the_user_says_otherwise() -> None:
+    assert "docxy_own_flows=true" in arguments_for("/f")
+    said = arguments_for("/f", "--set", "docxy_own_flows=false")
+    assert "docxy_own_flows=true" not in said
 
 
 def test_the_file_is_its_owners_alone(tmp_path: Path) -> None:
