@@ -110,9 +110,7 @@ class Blobs:
         begun = Begun(answer.body, min(sent.last, last, most))
         whole = Sent(sent.first, last, sent.total)
         if may_spread and begun.last < last and source.is_far:
-            body = Pieces(
-                source, sent.first, last, begun, spread.pieces, self.budget, asker, spread.window
-            )
+            body = self._in_pieces(source, sent.first, last, begun, asker, spread)
             return Opened(answer, whole, body)
         return Opened(answer, whole, self._one_stream(source, sent.first, last, begun, asker))
 
@@ -130,7 +128,7 @@ class Blobs:
         if first > last:
             return None
         head = source.expect(first, size)
-        pieces = Pieces(source, first, last, None, spread.pieces, self.budget, asker, spread.window)
+        pieces = self._in_pieces(source, first, last, None, asker, spread)
         try:
             answer = await head
         except BaseException:
@@ -150,6 +148,27 @@ class Blobs:
             begun = Begun(answer.body, size - 1)
             return Opened(answer, whole, self._one_stream(source, 0, last, begun, asker))
         return answer
+
+    def _in_pieces(
+        self,
+        source: BlobSource,
+        first: int,
+        last: int,
+        begun: Begun | None,
+        asker: Asker,
+        spread: Spread,
+    ) -> Pieces:
+        return Pieces(
+            source,
+            first,
+            last,
+            begun,
+            spread.pieces,
+            self.budget,
+            asker,
+            spread.window,
+            lambda: self.pieces_for(self.budget.running),
+        )
 
     def _one_stream(
         self, source: BlobSource, first: int, last: int, begun: Begun, asker: Asker

@@ -239,11 +239,16 @@ class Pieces:
         budget: Budget,
         asker: Asker,
         window: int = FIRST_WINDOW,
+        most: Callable[[], int] = lambda: 1,
     ) -> None:
-        """Begin; so many bytes as the window holds may be here before anybody reads."""
+        """Begin; so many bytes as the window holds may be here before anybody reads.
+
+        `most` tells how many pieces the host has room for now that others may have ended.
+        """
         self._source = source
         self._last = last
         self._side_by_side = side_by_side
+        self._most = most
         self._budget = budget
         self._asker = asker
         self._patience = Patience()
@@ -338,14 +343,15 @@ class Pieces:
             room -= 1
 
     def _share(self) -> None:
-        """Let a connection that has become free carry half of what the slowest piece has left."""
-        running = [piece for piece in self._pieces if not piece.is_done]
-        has_more = self._next <= self._last
-        if has_more or not self._is_open or not 0 < len(running) < self._side_by_side:
+        """Let connections that have become free carry half of what the slowest pieces have left."""
+        if self._next <= self._last or not self._is_open:
             return
-        slowest = max(running, key=lambda piece: piece.stream.seconds_left)
-        shared = slowest.stream.share(self._source.round_trip)
-        if shared and shared.last is not None:
+        running = [piece for piece in self._pieces if not piece.is_done]
+        for _ in range(max(self._side_by_side, self._most()) - len(running)):
+            slowest = max(running, key=lambda piece: piece.stream.seconds_left, default=None)
+            shared = slowest.stream.share(self._source.round_trip) if slowest else None
+            if slowest is None or shared is None or shared.last is None:
+                return
             piece = self._piece(shared.first, shared.last)
             self._pieces.insert(self._pieces.index(slowest) + 1, piece)
 

@@ -468,6 +468,22 @@ class TestSharing:
         assert await read_all(body) == CONTENT
         assert left(site, budget) == (0, 0, 0)
 
+    async def test_what_others_have_left_free_is_used(
+        self, site: Site, budget: Budget, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(transfer, "WORTH_SHARING", 0)
+        site.fault = lambda number: (CHUNK, "wait") if number == 0 else (None, "")
+        asker = Asker(Urgency.ASKED)
+        room = len(CONTENT)
+        body = Pieces(Source(site), 0, LAST, None, 2, budget, asker, room, lambda: 6)
+        await settle()
+        first = site.asked[0]
+        assert first.last is not None
+        assert len([w for w in site.asked if w.first <= first.last]) > 2
+        site.go_on.set()
+        assert await read_all(body) == CONTENT
+        assert left(site, budget) == (0, 0, 0)
+
     async def test_a_lane_is_not_idle_because_the_first_piece_is_slow(
         self, site: Site, budget: Budget
     ) -> None:
