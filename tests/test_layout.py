@@ -53,6 +53,7 @@ WITH_AIOHTTP = {
     "bounds",
     "causes",
     "fetching",
+    "inventory",
     "learning",
     "options",
     "outbound",
