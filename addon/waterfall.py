@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from addon.seen import ClientRequest, OwnRequest, Sendings
+from addon.telling import counted
 from addon.views.sizes import format_size
 
 # Seconds without any request after which a new picture begins: in one of hours nobody sees a pull.
@@ -83,7 +84,7 @@ def client_bar(asked: ClientRequest) -> Bar:
         _status(asked.status),
         format_size(int(size)) if size else "",
         "waited for another's request" if facts.texts("waited_for") else "",
-        f"resumed {facts.count('resumed')} times" if facts.count("resumed") else "",
+        counted("resumed", facts.count("resumed")),
     )
     label = facts.text("what") or asked.target
     bar = _bar(asked.began, *(facts.number(n) for n in ("waited", "first_byte", "whole")))
