@@ -30,6 +30,7 @@ WITH_MITMPROXY = {
     "hooks",
     "idle",
     "inner",
+    "inspection",
     "inspector",
     "launch",
     "mirror",
