@@ -90,25 +90,45 @@ def _unseen(facts: Facts) -> str:
 
 
 def _sent(sent: Sequence[OwnRequest]) -> Iterator[str]:
-    yield from align(bounded([_cells(each) for each in sent]))
+    """A line for each request; those that are alike, such as a blob's parts, share one."""
+    alike: dict[tuple[object, ...], list[OwnRequest]] = {}
+    for each in sent:
+        facts = each.facts
+        texts = (facts.text(name) for name in ("purpose", "error", "cut"))
+        key = (*texts, facts.host, each.status, facts.is_set("ahead"))
+        alike.setdefault(key, []).append(each)
+    yield from align(bounded([_cells(each) for each in alike.values()]))
 
 
-def _cells(own: OwnRequest) -> list[str]:
-    facts = own.facts
-    what = f"{facts.text('purpose')} {facts.text('part')}".strip()
-    answer = f"answered {own.status}" if own.status else "no answer"
+def _cells(alike: Sequence[OwnRequest]) -> list[str]:
+    first, count = alike[0], len(alike)
+    facts = first.facts
+    what = f"{facts.text('purpose')} {facts.text('part') if count == 1 else f'({count})'}".strip()
+    answer = f"answered {first.status}" if first.status else "no answer"
     times = [
-        f"{name} {_ms(value)}"
+        f"{name} {_range([each.facts.number(key) for each in alike])}"
         for name, key in (("waited", "waited"), ("first byte", "first_byte"), ("whole", "whole"))
-        if (value := facts.number(key)) is not None
+        if any(each.facts.number(key) is not None for each in alike)
     ]
     notes = (
-        "new connection" if facts.is_set("opened") else "",
+        _connections(sum(each.facts.is_set("opened") for each in alike)),
         "ahead" if facts.is_set("ahead") else "",
         facts.text("error"),
         facts.text("cut"),
     )
     return [what, facts.host, answer, ", ".join([*times, *(note for note in notes if note)])]
+
+
+def _range(seconds: Sequence[float | None]) -> str:
+    known = [each for each in seconds if each is not None]
+    least, most = _ms(min(known)), _ms(max(known))
+    return most if least == most else f"{least.removesuffix(' ms')} to {most}"
+
+
+def _connections(count: int) -> str:
+    if not count:
+        return ""
+    return "new connection" if count == 1 else f"{count} new connections"
 
 
 def _limit(facts: Facts) -> str:

@@ -91,6 +91,22 @@ def test_requests_that_are_no_flows_are_counted(requests: int, text: str) -> Non
     assert line(explanation(client({"requests": requests}), []), "upstream") == text
 
 
+def test_a_blobs_parts_share_a_line() -> None:
+    parts = [
+        own(206, purpose="blob part", part=f"{number}-", waited=number / 1000, opened=number < 3)
+        for number in range(1, 5)
+    ]
+    lines = explanation(client(), [own(307, purpose="redirect"), *parts, own(503, purpose="blob")])
+    assert [each for each in lines if "upstream" in each] == [
+        "  upstream    redirect       registry.example  answered 307"
+        "  waited 1 ms, first byte 200 ms, whole 250 ms, new connection",
+        "  upstream    blob part (4)  registry.example  answered 206"
+        "  waited 1 to 4 ms, first byte 200 ms, whole 250 ms, 2 new connections",
+        "  upstream    blob           registry.example  answered 503"
+        "  waited 1 ms, first byte 200 ms, whole 250 ms, new connection",
+    ]
+
+
 def test_a_failure_is_said_with_its_cause() -> None:
     lines = explanation(client({"error": "cannot connect"}), [own(0, error="reset")])
     assert line(lines, "failed") == "cannot connect"
