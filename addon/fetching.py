@@ -34,6 +34,16 @@ class Fetcher:
         self._manifests = ManifestPulls(upstream, self._blobs.ahead)
         self._upkeep = Upkeep(upstream.keep_up)
 
+    @property
+    def upstream(self) -> Upstream:
+        """The upstream with what is remembered of it."""
+        return self._upstream
+
+    @property
+    def images_ahead(self) -> int:
+        """Images whose blobs are looked ahead for now."""
+        return len(self._blobs.ahead)
+
     def url_for(self, route: RegistryRoute | Token) -> str:
         """The upstream's address for a route, for whoever looks at a flow."""
         registry = self._upstream.learnt.now

@@ -134,3 +134,7 @@ class Hosts:
         if found is None:
             found = self._hosts[name] = Host(self._now)
         return found
+
+    def known(self) -> list[tuple[str, Host]]:
+        """Those that were asked lately, by name and port."""
+        return sorted(self._hosts.items())

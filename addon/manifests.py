@@ -79,6 +79,21 @@ class Manifests:
     def __len__(self) -> int:
         return len(self._by_digest)
 
+    @property
+    def tags(self) -> int:
+        """Tags that are remembered, each for a set of media types."""
+        return len(self._by_tag)
+
+    @property
+    def held(self) -> int:
+        """Bytes of the budget that are taken."""
+        return int(self._by_digest.currsize)
+
+    @property
+    def budget(self) -> int:
+        """Bytes that may be taken."""
+        return int(self._by_digest.maxsize)
+
     def get(self, audience: str, repository: str, digest: str) -> Kept | None:
         """A manifest by digest."""
         return self._by_digest.get((audience, repository, digest))

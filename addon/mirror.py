@@ -6,6 +6,7 @@ mitmproxy runs this file under a name of its own, so nothing is defined here.
 from addon.contentviews import ContentViews
 from addon.hooks import Flows
 from addon.idle import IdleAddons
+from addon.inspection import Inspection
 from addon.oldest import InspectedFlows
 from addon.ownflows import OwnFlows
 from addon.sockets import ClientSockets
@@ -15,9 +16,10 @@ from addon.tls import Certificates
 _certificates = Certificates()
 _flows = Flows()
 _own_flows = OwnFlows()
+_startup = Startup(_flows, _certificates, _own_flows)
 
 addons = [
-    Startup(_flows, _certificates, _own_flows),
+    _startup,
     _certificates,
     _flows,
     _own_flows,
@@ -25,5 +27,6 @@ addons = [
     ContentViews(),
     IdleAddons(),
     InspectedFlows(),
+    Inspection(lambda: _startup.fetcher),
     Deferred(),
 ]

@@ -199,6 +199,7 @@ class ManifestPulls:
                 self._upstream.outbound, registry, method, url, [*own, *pull.reader.fields]
             )
         current().limited(followed.answer.get)
+        self._upstream.pull_limits.hear(followed.answer.get)
         self._upstream.hear(pull.reader, pull.name, followed.answer.status)
         return followed.answer
 

@@ -176,7 +176,7 @@ class SmallBlobs:
     """All small blobs, in one budget of bytes for what is kept and what is on its way."""
 
     def __init__(self, budget: int, largest: int) -> None:
-        self._budget = budget
+        self.budget = budget
         self._largest = largest
         # The one that was asked for last stands last.
         self._blobs: dict[Key, SmallBlob] = {}
@@ -198,7 +198,7 @@ class SmallBlobs:
         if digest.partition(":")[0] not in _HASHES or not 0 < size <= self._largest:
             return False
         idle = sum(blob.cost for blob in self._blobs.values() if not blob.is_in_use)
-        return self.held - idle + max(size, LEAST_COST) <= self._budget
+        return self.held - idle + max(size, LEAST_COST) <= self.budget
 
     def get(self, key: Key) -> SmallBlob | None:
         """A blob that is here or on its way."""
@@ -235,7 +235,7 @@ class SmallBlobs:
             task.cancel()
 
     def _make_room(self, cost: int) -> None:
-        excess = self.held + cost - self._budget
+        excess = self.held + cost - self.budget
         for key, blob in list(self._blobs.items()):
             if excess <= 0:
                 return

@@ -64,6 +64,11 @@ class Startup:
         self._set: dict[str, object] = {}
         self._is_running = False
 
+    @property
+    def fetcher(self) -> Fetcher | None:
+        """What answers by the options as they are now; None before they were read."""
+        return self._fetchers[-1] if self._fetchers else None
+
     def load(self, loader: Loader) -> None:
         """Declare the options."""
         for option in OPTIONS:

@@ -174,13 +174,14 @@ def _where(story: Story) -> str:
     parts = (
         told,
         "waited for another's request" if story.joined else "",
-        _counted("resumed", resumed),
-        _counted("a piece asked for again", lagged),
+        counted("resumed", resumed),
+        counted("a piece asked for again", lagged),
     )
     return ", ".join(part for part in parts if part)
 
 
-def _counted(what: str, count: int) -> str:
+def counted(what: str, count: int) -> str:
+    """What happened so often, empty where it did not."""
     if not count:
         return ""
     return f"{what} once" if count == 1 else f"{what} {count} times"

@@ -15,6 +15,7 @@ from addon.headers import to_token_service
 from addon.learning import LearntRegistry
 from addon.manifests import Manifests
 from addon.outbound import Outbound, WholeAnswer, read_whole
+from addon.pulllimits import PullLimits
 from addon.redirects import Redirects
 from addon.registry import Registry, authority, same_origin
 from addon.reply import BrokenTransfer
@@ -75,6 +76,7 @@ class Upstream:
         largest = limits.largest_blob if limits.remember else 0
         self.small_blobs = SmallBlobs(limits.blob_bytes, largest)
         self.sizes: LRUCache[Key, int] = LRUCache(kept)
+        self.pull_limits = PullLimits(now)
 
     def hear(self, reader: Reader, repository: str, status: int) -> None:
         """Note what the registry itself has answered to a reader of a repository."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import json
 import os
 import pty
 import re
@@ -71,7 +72,7 @@ class Page:
             assert answer.status == 200, await answer.text()
             return await answer.json()
 
-    async def post(self, path: str, json: Any = None, method: str = "POST") -> Any:
+    async def post(self, path: str, told: Any = None, method: str = "POST") -> Any:
         """Tell it something, as its own script does: with the same word in cookie and header."""
         headers = {
             "Authorization": f"Bearer {self.token}",
@@ -80,11 +81,17 @@ class Page:
         }
         async with (
             aiohttp.ClientSession(self.url) as session,
-            session.request(method, path, json=json, headers=headers) as answer,
+            session.request(method, path, json=told, headers=headers) as answer,
         ):
             text = await answer.text()
             assert answer.status in (200, 204), text
             return text
+
+    async def run(self, command: str, *words: str) -> Any:
+        """What a command says."""
+        said = json.loads(await self.post(f"/commands/{command}", {"arguments": words}))
+        assert "error" not in said, said
+        return said["value"]
 
     async def flows(self) -> list[Any]:
         """Those of clients; the mirror's own are other tests'."""
@@ -179,6 +186,27 @@ class TestPage:
         request = manifest["request"]
         assert f"{request['scheme']}://{request['host']}:{request['port']}" == hub.registry_url
         assert request["path"] == "/v2/library/seen/manifests/latest"
+
+    async def test_its_commands_tell_what_happened(
+        self, page: Page, hub: Hub, tmp_path: Path
+    ) -> None:
+        token = await bearer(page.mirror, "seen")
+        await ask(page.mirror, "/v2/seen/manifests/latest", headers={**token, **ACCEPT})
+        before = len([s for s in hub.requests if "/manifests/" in s.target])
+        file = tmp_path / "page.html"
+        assert "seen:latest → library/seen" in await page.run("docxy.explain", "~u manifests")
+        assert await page.run("docxy.timeline", "@all", str(file)) is None
+        assert "pulls left in 6 h" in await page.run("docxy.limits")
+        memory = await page.run("docxy.memory")
+        assert len([s for s in hub.requests if "/manifests/" in s.target]) == before
+        assert re.search(r"^manifests +1 ", memory, re.MULTILINE)
+        assert re.search(r"^tokens +1", memory, re.MULTILINE)
+        assert hub.registry_url.removeprefix("https://") in memory
+        text = file.read_text()
+        assert "GET seen:latest → library/seen" in text
+        assert '<div class="row own"' in text
+        secret = token["Authorization"].removeprefix("Bearer ")
+        assert not [said for said in (text, memory) if secret in said]
 
     async def test_keeps_no_blob(self, page: Page) -> None:
         flows = [f for f in await page.flows() if "/blobs/" in f["request"]["path"]]
@@ -385,6 +413,10 @@ async def test_the_terminal_program_shows_what_passes(hub: Hub, tmp_path: Path) 
         answer = await ask(mirror, "/v2/console/manifests/latest", headers={**token, **ACCEPT})
         assert answer.status == 200
         await asyncio.to_thread(console.wait_for, "/v2/library/console/manifests/latest")
+        console.press(":docxy.explain @all\r")
+        # Each of its lines is one on the screen.
+        await asyncio.to_thread(console.wait_for, "answer      the network: nothing that could")
+        console.press("q")
         console.press("q")
         await asyncio.to_thread(console.wait_for, "Quit")
         console.press("y")
