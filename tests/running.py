@@ -183,3 +183,10 @@ async def _wait_for_port(mirror: Mirror) -> None:
         return
     await asyncio.sleep(0.1)
     raise AssertionError(f"the mirror does not listen:\n{mirror.text}")
+
+
+def page_line() -> str:
+    """What the log says once mitmweb's page can be had: ours, or mitmproxy 11's own line."""
+    from mitmproxy.tools.web import webaddons
+
+    return "Look inside" if hasattr(webaddons, "WebAuth") else "Web server listening"

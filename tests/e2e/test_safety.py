@@ -25,7 +25,7 @@ from tests import running
 from tests.e2e.client import Answer, Connection, ask, bearer, connect, format_request
 from tests.hub import Hub
 from tests.ports import free_port
-from tests.running import Mirror, running_mirror
+from tests.running import Mirror, page_line, running_mirror
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -378,7 +378,7 @@ async def test_the_web_page_of_mitmweb_is_not_reached_through_the_mirror(
     monkeypatch.setattr(running, "MITMDUMP", running.MITMDUMP.with_name("mitmweb"))
     options = ["--set", "web_open_browser=false", "--set", f"web_port={web}"]
     async with running_mirror(shared_hub, tmp_path, *options) as mirror:
-        await mirror.log_line("Web server listening")
+        await mirror.log_line(page_line())
         for target in (f"http://127.0.0.1:{web}/flows", "/flows", f"http://localhost:{web}/"):
             answer = await ask(mirror, target, headers={"Host": f"127.0.0.1:{web}"})
             assert answer.status == 404

@@ -23,7 +23,7 @@ from tests.hub import Header, Hub
 from tests.hub.hub import SERVICE
 from tests.hub.media_types import OCI_MANIFEST
 from tests.ports import free_port
-from tests.running import Mirror, running_mirror
+from tests.running import Mirror, page_line, running_mirror
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -290,7 +290,7 @@ async def test_what_mitmweb_shows(
     if has_web_password():
         words += ["--set", f"web_password={WEB_PASSWORD}"]
     async with running_mirror(hub, tmp_path, *options(False), *words) as mirror:
-        await mirror.log_line("Web server listening")
+        await mirror.log_line(page_line())
         async with Page(web) as page:
             pulled = await pull(mirror, hub)
             failed = await fail(mirror)
@@ -316,7 +316,7 @@ async def test_what_mitmweb_shows_when_secrets_are_asked_for(
     if has_web_password():
         words += ["--set", f"web_password={WEB_PASSWORD}"]
     async with running_mirror(hub, tmp_path, *options(True), *words) as mirror:
-        await mirror.log_line("Web server listening")
+        await mirror.log_line(page_line())
         async with Page(web) as page:
             pulled = await pull(mirror, hub)
             places = await page.everything()
