@@ -12,8 +12,6 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from addon.options import OPTIONS
-
 from . import ways
 from .children import run_to_end, running
 from .engine import pull
@@ -115,8 +113,6 @@ async def _again(far: Far, site: Site, image: str, settings: Mapping[str, str]) 
 async def congestion(far: Far) -> dict[str, list[float]]:
     """MB/s to a client over the line, by the mirror's congestion control."""
     said: dict[str, list[float]] = {}
-    if CONGESTION not in {each.name for each in OPTIONS}:
-        return said
     async with far.hub() as site:
         for name in ("bbr", "cubic"):
             async with _mirror_there(far, site, {CONGESTION: name}) as way:
