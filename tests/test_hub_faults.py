@@ -230,7 +230,7 @@ class TestDelivery:
 
     @pytest.mark.parametrize("framing", ["length", "chunked", "close"])
     async def test_client_that_leaves_in_a_body_is_noticed(
-        self, hub: Hub, puller: Puller, framing: Framing
+        self, hub: Hub, puller: Puller, framing: Framing, caplog: pytest.LogCaptureFixture
     ) -> None:
         parts = urlsplit((await puller.redirect()).headers["Location"])
         with socket.create_connection((parts.hostname, parts.port)) as plain:
@@ -244,6 +244,7 @@ class TestDelivery:
             await asyncio.to_thread(client.sendall, request.encode())  # the handshake before it
             await self._left(hub)
         assert hub.requests[-1].sent < Leaving.size
+        assert "Error handling request" not in caplog.text
 
     async def _left(self, hub: Hub) -> None:
         """The client that gave up is noticed: a mirror must let go of its upstream at once."""

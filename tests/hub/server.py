@@ -159,7 +159,11 @@ class RoleServer:
             seen.ended = "whole" if seen.ended == "whole" else "broken"
             # The connection is gone; aiohttp sees that when it tries to send this.
             return web.Response()
-        except (ConnectionError, asyncio.CancelledError):
+        except ConnectionError:
+            # The same: the client has gone, which is no error of the Hub's.
+            seen.ended = "left"
+            return web.Response()
+        except asyncio.CancelledError:
             seen.ended = "left"
             raise
         seen.ended = "whole"
