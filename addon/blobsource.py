@@ -133,7 +133,8 @@ class BlobSource:
     async def _open_head(self, wanted: Wanted, asker: Asker, head: asyncio.Future[Answer]) -> Body:
         try:
             answer = await self.ask("GET", wanted, asker.first)
-        except UpstreamFailure as e:
+        except Exception as e:
+            # Whatever it is, somebody waits for the head.
             if not head.done():
                 head.set_exception(e)
             raise

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import socket
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Protocol
 from weakref import WeakSet
@@ -25,10 +24,6 @@ NEAR_SECONDS = 0.012
 # where nothing comes any more.
 SMOOTHING = 0.25
 FRESH_ROUND_TRIPS = 2
-# Breaks in a row, after as many bytes each (the most is so many times the least), that show that
-# something on the way cuts each connection.
-BREAKS_THAT_SHOW = 6
-ALIKE = 1.2
 
 
 class Carried(Protocol):
@@ -48,7 +43,6 @@ class Host:
         self._sockets: WeakSet[socket.socket] = WeakSet()
         self._answers: WeakSet[Carried] = WeakSet()
         self._asking = 0
-        self._broke_after: deque[int] = deque(maxlen=BREAKS_THAT_SHOW)
         self._fastest: float | None = None
         self._delay = 0.0
         self._heard = 0.0
@@ -100,18 +94,6 @@ class Host:
     def carries(self, answer: Carried) -> None:
         """An answer is coming."""
         self._answers.add(answer)
-
-    def broke(self, carried: int) -> None:
-        """A connection broke off in the middle of a body, after so many bytes in all."""
-        self._broke_after.append(carried)
-
-    @property
-    def capacity(self) -> int | None:
-        """Bytes after which each connection breaks off, where they all do after as many."""
-        if len(self._broke_after) < BREAKS_THAT_SHOW:
-            return None
-        least, most = min(self._broke_after), max(self._broke_after)
-        return least if most <= ALIKE * least else None
 
     def answered(self, seconds: float) -> None:
         """A head took so long."""

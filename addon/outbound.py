@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import socket
 import ssl
 import time
@@ -116,8 +117,8 @@ class Outbound:
         start_small()
         self._settings = settings
         self.hosts = Hosts()
-        # Told of each connection that broke off, or was about to: its origin, and whether an
-        # upstream had named it. Set by whoever opens connections ahead.
+        # Told of each connection that broke off in the middle of a body: its origin, and whether
+        # an upstream had named it. Set by whoever opens connections ahead.
         self.on_loss: Callable[[str, bool], None] = _ignore
         self._carriers: WeakKeyDictionary[asyncio.Transport, Carrier] = WeakKeyDictionary()
         self.destinations = Destinations()
@@ -155,7 +156,11 @@ class Outbound:
         if redirected:
             self._check_literal(url)
 
+        tries = itertools.count()
+
         async def ask() -> Answer:
+            # Where one idle connection has been closed, the others may have been too.
+            _ANEW.set(next(tries) > 0)
             try:
                 async with asyncio.timeout(answer_within):
                     return await self._request(method, url, fields, body, redirected)
@@ -206,18 +211,18 @@ class Outbound:
         def over(error: str = "", cut: str = "") -> None:
             self._over(sent, error, cut)
 
-        carrier = self._carrier(response, host)
+        carrier = self._carrier(response)
         lost = partial(self.on_loss, origin, redirected)
         return _answer(response, _UpstreamBody(response, name, sent, over, carrier, lost))
 
-    def _carrier(self, response: aiohttp.ClientResponse, host: Host) -> Carrier | None:
+    def _carrier(self, response: aiohttp.ClientResponse) -> Carrier | None:
         """What a body comes over; None for one that has ended with its head."""
         transport = response.connection.transport if response.connection else None
         if transport is None:
             return None
         carrier = self._carriers.get(transport)
         if carrier is None:
-            carrier = self._carriers[transport] = Carrier(transport, host)
+            carrier = self._carriers[transport] = Carrier(transport)
         return carrier
 
     def _sends(self, sent: Sent) -> Sent:
@@ -484,7 +489,6 @@ class _UpstreamBody:
 
     def _break(self) -> None:
         if self._carrier:
-            self._carrier.broke()
             self._carrier = None
             self._lost()
 
@@ -492,9 +496,6 @@ class _UpstreamBody:
         """Give a connection back if the body was read to its end, close it if not."""
         self._over(cut="" if self._response.content.at_eof() else UNWANTED)
         self._response.close()
-        if self._carrier and self._carrier.retire():
-            self._lost()
-        self._carrier = None
 
 
 def _ignore(_origin: str, _redirected: bool) -> None:

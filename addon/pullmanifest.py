@@ -210,7 +210,8 @@ class ManifestPulls:
             UpstreamFailure: it is too old, dropped, or not for everyone.
         """
         audience = pull.reader.audience
-        # It may have said no a moment ago.
+        # It may have said no a moment ago, while what is remembered now was on its way.
+        age = max(age, self._upstream.access.age(audience, pull.name))
         is_kept = self._upstream.manifests.get(audience, pull.name, kept.digest) is not None
         if age >= self._upstream.limits.stale_time or audience != EVERYONE or not is_kept:
             raise cause

@@ -41,7 +41,7 @@ class Spares:
         self._opening: LRUCache[str, set[asyncio.Task[None]]] = LRUCache(MAX_HOSTS)
 
     def lost(self, origin: str, redirected: bool) -> None:
-        """A connection broke off in the middle of a body, or was about to."""
+        """A connection broke off in the middle of a body."""
         name = authority(origin)
         host = self._outbound.hosts.of(name)
         if self._is_closed or not host.is_far:

@@ -330,9 +330,11 @@ class Pieces:
 
     def _fill(self) -> None:
         """Begin what the window has room for."""
-        # Of those that broke off nothing comes: others are begun beside them.
         running = [piece for piece in self._pieces if not piece.is_done]
-        broken = min(sum(piece.stream.is_broken for piece in running), self._side_by_side)
+        broken = 0
+        if self._asker.urgency is not Urgency.AHEAD:
+            # Of those that broke off nothing comes: others are begun beside them.
+            broken = min(sum(piece.stream.is_broken for piece in running), self._side_by_side)
         room = self._side_by_side + broken - len(running)
         while self._is_open and self._next <= self._last and room > 0:
             window = self._budget.share(self._window + broken * LARGEST_PIECE, FIRST_PIECE)

@@ -154,9 +154,10 @@ class Warming:
         while self._now() - self._last < self._limits.seconds:
             self._changed.clear()
             async with asyncio.TaskGroup() as group:
-                for place in await self._places():
-                    if place.url not in rounds:
-                        rounds[place.url] = Round()
+                places = await self._places()
+                # Of a place that is none any more nothing is due.
+                rounds = {each.url: rounds.get(each.url) or Round() for each in places}
+                for place in places:
                     if rounds[place.url].due <= self._now():
                         group.create_task(self._refresh(place, rounds[place.url]))
             await self._pause(min(each.due for each in rounds.values()) - self._now())

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import pytest
 
 from addon.hosts import (
-    BREAKS_THAT_SHOW,
     FRESH_ROUND_TRIPS,
     MAX_HOSTS,
     NEAR_SECONDS,
@@ -119,28 +118,6 @@ class TestConnections:
         host.carries(Coming())
         gc.collect()
         assert host.busy == 0
-
-
-MB = 1_000_000
-
-
-@pytest.mark.parametrize(
-    ("breaks", "capacity"),
-    [
-        pytest.param([], None, id="none breaks off"),
-        pytest.param([3 * MB] * (BREAKS_THAT_SHOW - 1), None, id="too few to tell"),
-        pytest.param([3 * MB] * BREAKS_THAT_SHOW, 3 * MB, id="each after as many bytes"),
-        pytest.param([3 * MB, 3_300_000] * BREAKS_THAT_SHOW, 3 * MB, id="each after about as many"),
-        pytest.param([MB, 3 * MB] * BREAKS_THAT_SHOW, None, id="by chance"),
-        pytest.param([9 * MB] + [3 * MB] * BREAKS_THAT_SHOW, 3 * MB, id="the last ones count"),
-    ],
-)
-def test_breaks_after_as_many_bytes_show_what_a_connection_carries(
-    host: Host, breaks: list[int], capacity: int | None
-) -> None:
-    for carried in breaks:
-        host.broke(carried)
-    assert host.capacity == capacity
 
 
 def test_hosts_are_bounded_and_each_is_one(clock: Clock) -> None:

@@ -350,6 +350,15 @@ class TestPieces:
         assert len({wanted.first for wanted in site.asked}) == 10
         body.close()
 
+    async def test_no_others_are_begun_for_what_nobody_has_asked_for_yet(
+        self, site: Site, budget: Budget
+    ) -> None:
+        site.fault = lambda number: (0, "reset") if number < 2 else (0, "stall")
+        body = Pieces(Source(site), 0, LAST, None, 8, budget, Asker(Urgency.AHEAD))
+        await settle()
+        assert len({wanted.first for wanted in site.asked}) == 8
+        body.close()
+
     async def test_a_slip_of_the_mirrors_own_leaves_no_gap(
         self, site: Site, budget: Budget
     ) -> None:

@@ -20,7 +20,7 @@ from tests.e2e.mirrors import mirror_with
 from tests.hub import Delivery, Hub, Image
 from tests.hub.content import Noise
 from tests.hub.exchange import Answer, Asked
-from tests.hub.faults import Fault
+from tests.hub.faults import Fault, HangUp
 from tests.hub.hub import SERVICE
 from tests.running import Mirror
 
@@ -176,6 +176,25 @@ class TestOneThatNobodyNeedsYet:
             await outbound.close()
         await asyncio.sleep(0)
         assert host.connections == 0
+
+    async def test_is_what_a_request_is_tried_again_on(self, hub: Hub) -> None:
+        """Where the idle ones were closed all at once, no request may fail of it."""
+        outbound = Outbound(OutboundSettings(trusted_ca=str(hub.ca_file)))
+        url = f"{hub.registry_url}/v2/"
+        host = outbound.hosts.of(urlsplit(hub.registry_url).netloc)
+        try:
+            for _ in range(12):
+                await outbound.touch("GET", url, [], redirected=False, anew=True)
+            assert host.idle == 12
+            # What asks over one that is idle is hung up on, twice by the client's own try.
+            hub.registry.faults.add(HangUp("rst"), times=2)
+            opened = host.opened
+            answer = await outbound.request("GET", url, [])
+            answer.body.close()
+            assert answer.status == 401
+            assert host.opened == opened + 1
+        finally:
+            await outbound.close()
 
 
 class TestNothingOfItsOwn:
