@@ -108,7 +108,8 @@ class Site:
 class Source:
     """The same as a source of parts."""
 
-    round_trip = 0.2
+    # So long that nothing is worth sharing, but where a test says so.
+    round_trip = 1000.0
 
     def __init__(self, site: Site) -> None:
         self._site = site
@@ -387,7 +388,8 @@ class TestPieces:
         monkeypatch.setattr(patience, "SHORTEST", 0.02)
         site.fault = lambda number: (1000, "stall") if number == 0 else (None, "")
         assert await read_all(pieces(site, budget)) == CONTENT
-        assert Wanted(1000, site.asked[0].last) in site.asked
+        # Its rest, or half of it where another has taken over the other half.
+        assert 1000 in [wanted.first for wanted in site.asked[1:]]
         assert left(site, budget) == (0, 0, 0)
 
     async def test_the_lag_is_that_of_the_piece_that_is_waited_for(
