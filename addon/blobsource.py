@@ -225,7 +225,10 @@ class BlobSource:
         except BaseException:
             lane.leave()
             raise
-        return replace(answer, body=Laned(answer.body, lane))
+        body = Laned(answer.body, lane)
+        # A slow client would hold it for as long as it reads.
+        asker.on_now = body.leave
+        return replace(answer, body=body)
 
     async def _locate(
         self, method: str, fields: Fields, asker: Asker, heard: list[int] | None = None

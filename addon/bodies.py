@@ -27,6 +27,10 @@ class Laned:
     def close(self) -> None:
         """End it, and let the next one in."""
         self._body.close()
+        self.leave()
+
+    def leave(self) -> None:
+        """Let the next one in, though this one goes on."""
         if self._lane:
             self._lane.leave()
             self._lane = None

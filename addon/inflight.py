@@ -6,6 +6,7 @@ What a client waits for goes before what is begun ahead.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from enum import IntEnum
 
 
@@ -48,6 +49,14 @@ class Asker:
 
     def __init__(self, urgency: Urgency) -> None:
         self.urgency = urgency
+        # Called once it needs no place any more.
+        self.on_now: Callable[[], None] | None = None
+
+    def claim_now(self) -> None:
+        """A client has come for its only stream: its place is another's from now on."""
+        self.urgency = Urgency.NOW
+        if self.on_now:
+            self.on_now()
 
     @property
     def first(self) -> Asker:

@@ -397,7 +397,7 @@ class OneStream:
 
     def claim(self) -> None:
         """A client waits for it now."""
-        self._asker.urgency = Urgency.NOW
+        self._asker.claim_now()
 
     def close(self) -> None:
         """End it."""

@@ -151,3 +151,18 @@ class TestLanes:
         bodies[0].close()
         (await third).close()
         bodies[1].close()
+
+    async def test_a_stream_that_a_client_has_come_for_holds_none(self) -> None:
+        source = source_at(Cdn())
+        ahead = [Asker(Urgency.AHEAD) for _ in range(3)]
+        bodies = [await source.open(PART, each) for each in ahead[:2]]
+        third = asyncio.get_running_loop().create_task(source.open(PART, ahead[2]))
+        ahead[0].claim_now()
+        bodies.append(await asyncio.wait_for(third, 1))
+        for body in bodies:
+            body.close()
+        # Each place was given back once: there are two again, and no more.
+        for _ in range(2):
+            bodies.append(await source.open(PART, Asker(Urgency.ASKED)))
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(source.open(PART, Asker(Urgency.ASKED)), 0.05)
