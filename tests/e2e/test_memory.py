@@ -182,7 +182,8 @@ async def test_slow_readers_of_a_large_blob_are_waited_for(tls_mirror: Mirror, h
             await until_steady(lambda: sum(seen.sent for seen in hub.requests.of("cdn")))
             sent = [seen.sent for seen in hub.requests.of("cdn")]
             assert len(sent) == 10
-            assert max(sent) < 20 * MIB, "the sockets between them take some"
+            # The kernel's buffers take what they may grow to (`tcp_rmem`), 32 MiB on some machines.
+            assert max(sent) < layer.size / 2, "the rest waits at the upstream"
     await hub.until(lambda: all(seen.ended == "left" for seen in hub.requests.of("cdn")))
 
 
