@@ -82,6 +82,7 @@ class Pending:
     url: str
     reply: Callable[[], Awaitable[Reply]]
     holds_secret: bool = False
+    is_config: bool = False
 
 
 class Answering:
@@ -150,6 +151,7 @@ class Answering:
             self._fetcher.url_for(route),
             lambda: self._fetcher.fetch(route, asked),
             holds_secret=isinstance(route, Token),
+            is_config=self._fetcher.is_config(route),
         )
 
     def _realm(self, request: Incoming) -> str:

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from addon.names import parse_digest
 
 # More layers than any engine takes; what is beyond is not looked at.
 MAX_BLOBS = 512
+
+CONFIG_TYPES = frozenset(
+    {
+        "application/vnd.docker.container.image.v1+json",
+        "application/vnd.oci.image.config.v1+json",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +24,8 @@ class Descriptor:
 
     digest: str
     size: int
+    is_config: bool = field(default=False, compare=False)
+    """Whether it is an image's config, which a CDN gives without a type of its own."""
 
 
 def parse_blobs(manifest: bytes) -> tuple[Descriptor, ...]:
@@ -42,9 +51,11 @@ def _parse(entry: object) -> Descriptor | None:
         # A foreign layer names `urls` and is not in the registry.
         case {"urls": [_, *_]}:
             return None
-        case {"digest": str(digest), "size": int(size)} if size >= 0:
+        case {"digest": str(digest), "size": int(size), **rest} if size >= 0:
+            kind = rest.get("mediaType")
+            is_config = isinstance(kind, str) and kind in CONFIG_TYPES
             try:
-                return Descriptor(parse_digest(digest), size)
+                return Descriptor(parse_digest(digest), size, is_config)
             except ValueError:
                 return None
     return None

@@ -53,6 +53,10 @@ class Fetcher:
         query = rewrite_scopes(route.query, registry.official)
         return f"{service}?{query}" if query else service
 
+    def is_config(self, route: RegistryRoute | Token) -> bool:
+        """Whether a route asks for an image's config, as far as its manifest has passed by."""
+        return isinstance(route, Blob) and route.digest in self._upstream.configs
+
     def known(self, route: RegistryRoute | Token, asked: Asked) -> Reply | None:
         """The answer where no upstream is needed for it."""
         self._upstream.used()

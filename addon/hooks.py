@@ -18,6 +18,7 @@ from mitmproxy.proxy import layer, mode_specs, server_hooks
 from mitmproxy.proxy.layers import modes
 
 from addon.answering import Answering, Incoming, Pending, internal_error
+from addon.descriptors import CONFIG_TYPES
 from addon.form import Form, drop
 from addon.inner import PORT, InnerConnections, Opening, has_body, phrase
 from addon.networks import parse_address
@@ -28,6 +29,7 @@ from addon.records import (
     conceal_error,
     conceal_request,
     conceal_response,
+    record_config,
     record_form,
     record_token,
 )
@@ -65,6 +67,7 @@ class Exchange:
     url: str = ""
     shown: str = ""  # the address in the flow, for a flow that goes to the inner connection
     holds_secret: bool = False
+    is_config: bool = False
     form: Form | None = None
     hidden: Hidden = field(default_factory=Hidden)
     recorder: Recorder | None = None
@@ -160,7 +163,7 @@ class Flows:
         length = flow.response.headers.get("content-length", "")
         is_small = length.isdigit() and int(length) <= MAX_RECORDED
         flow.response.stream = not is_small or _is_blob(flow)
-        if exchange.holds_secret:
+        if exchange.holds_secret or (is_small and _is_config(flow.response, exchange)):
             # Streamed, so that what is shown of it need not be what the client gets.
             flow.response.stream = exchange.recorder = Recorder(MAX_RECORDED)
 
@@ -169,9 +172,11 @@ class Flows:
         exchange = self._exchanges.pop(flow.id, None)
         if exchange is None or flow.response is None:
             return
-        if exchange.recorder:
+        if exchange.recorder and exchange.holds_secret:
             content = exchange.recorder.content
             record_token(flow.response, content, redacted=not self.shows_secrets)
+        elif exchange.recorder:
+            record_config(flow.response, exchange.recorder.content)
         self._release(flow)
         _tell(flow, exchange)
         _log(flow, exchange, str(flow.response.status_code))
@@ -212,6 +217,7 @@ class Flows:
         exchange.url = answer.url
         exchange.shown = answer.url if self.shows_secrets else redact_url(answer.url)
         exchange.holds_secret = answer.holds_secret
+        exchange.is_config = answer.is_config
         self._send_inside(flow, _told(answer.reply, exchange.story))
 
     def _decide(self, flow: http.HTTPFlow, exchange: Exchange) -> Reply | Pending:
@@ -346,6 +352,11 @@ def _is_settled(flow: http.HTTPFlow) -> bool:
     """Whether another addon, or mitmproxy, has answered or ended it."""
     is_reverse = isinstance(flow.client_conn.proxy_mode, mode_specs.ReverseMode)
     return bool(flow.response or flow.error or not flow.live or not is_reverse)
+
+
+def _is_config(response: http.Response, exchange: Exchange) -> bool:
+    kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return exchange.is_config or kind in CONFIG_TYPES
 
 
 def _is_blob(flow: http.HTTPFlow) -> bool:

@@ -222,6 +222,9 @@ class ManifestPulls:
     def _give(self, found: Found, pull: _Pull) -> Reply:
         kept = found.kept
         current().given(found.source, found.age)
+        for blob in kept.blobs:
+            if blob.is_config:
+                self._upstream.configs[blob.digest] = True
         if pull.asked.method == "GET":
             self._look_ahead(kept, pull)
         registry = self._upstream.learnt.now

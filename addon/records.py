@@ -146,6 +146,12 @@ def record_token(response: http.Response, content: bytes | None, *, redacted: bo
     response.raw_content = redact_document(content) if redacted else content
 
 
+def record_config(response: http.Response, content: bytes | None) -> None:
+    """Show an image's config, once the whole of it has been streamed."""
+    if content and response.status_code == 200:
+        response.raw_content = content
+
+
 def _conceal(headers: http.Headers) -> tuple[Pair, ...]:
     fields = headers.fields
     shown = tuple(_shown(field) for field in fields)

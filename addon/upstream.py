@@ -76,6 +76,8 @@ class Upstream:
         largest = limits.largest_blob if limits.remember else 0
         self.small_blobs = SmallBlobs(limits.blob_bytes, largest)
         self.sizes: LRUCache[Key, int] = LRUCache(kept)
+        # Digests that a manifest has named as an image's config; a content is one for everybody.
+        self.configs: LRUCache[str, bool] = LRUCache(kept)
         self.pull_limits = PullLimits(now)
 
     def hear(self, reader: Reader, repository: str, status: int) -> None:

@@ -29,6 +29,21 @@ def test_config_and_layers_come_in_the_order_of_the_manifest() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("application/vnd.oci.image.config.v1+json", True),
+        ("application/vnd.docker.container.image.v1+json", True),
+        ("application/vnd.oci.empty.v1+json", False),
+        (["application/vnd.oci.image.config.v1+json"], False),
+        (None, False),
+    ],
+)
+def test_an_images_config_is_known_by_its_type(kind: object, expected: bool) -> None:
+    (found,) = parse_blobs(manifest({**named(1), "mediaType": kind}))
+    assert found.is_config is expected
+
+
 def test_a_layer_that_stands_twice_comes_once() -> None:
     found = parse_blobs(manifest(named(1), named(2), named(3), named(2)))
     assert [blob.digest for blob in found] == [digest(1), digest(2), digest(3)]

@@ -4,20 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from addon.descriptors import CONFIG_TYPES
 from addon.views.escaping import UNKNOWN, any_value, cell, one_line, pairs, printable
 from addon.views.reading import read_object
 from addon.views.table import section
 
 # A CDN gives a config as any other blob: without a type of its own.
-_TYPES = frozenset(
-    {
-        "",
-        "application/octet-stream",
-        "binary/octet-stream",
-        "application/vnd.docker.container.image.v1+json",
-        "application/vnd.oci.image.config.v1+json",
-    }
-)
+_TYPES = CONFIG_TYPES | {"", "application/octet-stream", "binary/octet-stream"}
 
 # What an engine starts and how, in the order in which a Dockerfile's reader thinks of it.
 _RUNNING = (

@@ -15,6 +15,7 @@ from mitmproxy import http
 from mitmproxy.io import FlowReader
 
 from addon.concealed import shown_url
+from addon.contentviews import kinds
 from addon.hooks import STORY
 from addon.ownflows import FAILED_MARK, OWN_MARK, SENT
 from tests.e2e.client import Answer, ask, bearer
@@ -271,3 +272,35 @@ async def test_without_the_option_memory_stays_level(
 
         before = await rounds(300)
         assert await rounds(600) - before < 2 * 1024 * 1024
+
+
+def as_shown(flow: http.HTTPFlow) -> str | None:
+    """An answer in the view that mitmproxy chooses for it, if it is one of ours."""
+    assert flow.response
+    kind = flow.response.headers.get("content-type", "")
+    texts = (each.text(kind, flow.response.content or b"") for each in kinds())
+    return next((text for text in texts if text is not None), None)
+
+
+async def test_what_a_person_reads_is_in_it_and_no_layer(hub: Hub, tmp_path: Path) -> None:
+    image = hub.add_image(layers=(2000, LAYER))
+    config = image.manifest.blobs[0]
+    async with recorded(hub, tmp_path) as recording:
+        token = await bearer(recording.mirror, "alpine")
+        await manifest(recording.mirror, token)
+        for _ in range(2):  # from memory as well
+            for each in image.manifest.blobs:
+                await blob(recording.mirror, token, each)
+    for flow in recording.of(config.digest):
+        assert flow.response
+        assert flow.response.content == config.content.read(0, config.size)
+        assert "PATH=/bin" in str(as_shown(flow))
+    for layer in image.manifest.blobs[1:]:
+        flows = recording.of(layer.digest)
+        assert [flow.response.raw_content for flow in flows if flow.response] == [None, None]
+    (asked,) = recording.of("/token")
+    shown = str(as_shown(asked))
+    assert shown.startswith("Token answer: good for ")
+    for part in ("Header of token", "Claims of token", "repository  library/alpine  pull"):
+        assert part in shown
+    assert token["Authorization"].rpartition(".")[2] not in repr(asked.get_state())
