@@ -58,6 +58,8 @@ class Incoming:
     tls_port: int = 443
     form: Callable[[], Awaitable[bytes]] = field(default=no_body)
     is_replayed: bool = False
+    is_own: bool = False
+    """Whether it is asked by whoever runs the mirror, from within: `docxy.pull`."""
 
     def get_all(self, name: str) -> list[str]:
         """All values of a field."""
@@ -114,8 +116,7 @@ class Answering:
         if webroot and request.target.startswith("/.well-known/acme-challenge/"):
             # For everyone: the authority asks before there is a certificate.
             return self._local(parse_route(request.method, request.target), request)
-        door = Door(self._certificate.present, self._settings.behind_proxy)
-        admission = door.admit(request.peer, tls=request.tls)
+        admission = self._admit(request)
         if admission is Admission.REDIRECT and request.path != "/health":
             base_url = self._https_base(request)
             return local.redirect_to_https(request.method, base_url, request.target)
@@ -123,6 +124,13 @@ class Answering:
         if isinstance(route, Health | AcmeChallenge):
             return self._local(route, request)
         return self._upstream(route, request)
+
+    def _admit(self, request: Incoming) -> Admission:
+        if request.is_replayed or request.is_own:
+            # By whoever runs the mirror, whoever it was that asked once, and in what way.
+            return Admission.MIRROR
+        door = Door(self._certificate.present, self._settings.behind_proxy)
+        return door.admit(request.peer, tls=request.tls)
 
     def _local(self, route: Route, request: Incoming) -> Reply:
         if isinstance(route, AcmeChallenge):

@@ -31,6 +31,7 @@ def explanation(asked: ClientRequest, sent: Sequence[OwnRequest]) -> list[str]:
     facts = asked.facts
     rows = [
         ["asked", _asked(asked)],
+        *_named("again", facts.text("replayed")),
         ["answer", _answer(facts)],
         *_named("address", facts.text("url") if facts.count("requests") else ""),
         ["took", _took(facts)],

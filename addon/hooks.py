@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Container
 from dataclasses import dataclass, field, replace
 
 from mitmproxy import ctx, http
@@ -18,10 +18,13 @@ from mitmproxy.proxy import layer, mode_specs, server_hooks
 from mitmproxy.proxy.layers import modes
 
 from addon.answering import Answering, Incoming, Pending, internal_error
+from addon.asked import no_body
 from addon.descriptors import CONFIG_TYPES
+from addon.errors import MirrorError
 from addon.form import Form, drop
 from addon.inner import PORT, InnerConnections, Opening, has_body, phrase
 from addon.networks import parse_address
+from addon.ownflows import FAILED_MARK, SENT
 from addon.records import (
     Hidden,
     Recorder,
@@ -34,7 +37,8 @@ from addon.records import (
     record_token,
 )
 from addon.redaction import REDACTED, redact_url
-from addon.reply import MemoryBody, Reply
+from addon.replaying import AS_NOBODY, REPLAYED, anonymous_target, held, replayed_target
+from addon.reply import MemoryBody, Reply, from_error
 from addon.routes import TOKEN_PATH
 from addon.story import Source, Story, new_story, tell
 from addon.telling import cause_of, story_facts, story_line
@@ -55,7 +59,10 @@ _NOT_IN_A_VALUE = re.compile(r"[\0\r\n]+[ \t]*")
 ASKED = "docxy_asked"
 # What became of it, in plain values: addon/telling.py says which.
 STORY = "docxy_story"
-FAILED_MARK = ":red_circle:"
+
+NOT_REPLAYED = (
+    "the mirror's own requests are not replayed; replay the client's request that it was sent for"
+)
 
 
 @dataclass(slots=True)
@@ -82,13 +89,15 @@ class Exchange:
 class Flows:
     """The hooks of one client's request after the other.
 
-    `answering` and `shows_secrets` are set by whoever reads the options.
+    `answering` and `shows_secrets` are set by whoever reads the options. `own_clients` are the
+    addresses that the mirror's own clients ask from.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, own_clients: Container[tuple[str, int]] = ()) -> None:
         self.answering: Answering | None = None
         self.shows_secrets = False
         self.inner = InnerConnections()
+        self._own_clients = own_clients
         self._exchanges: dict[str, Exchange] = {}
 
     def __len__(self) -> int:
@@ -125,10 +134,11 @@ class Flows:
         """Answer at once what has a body, so that the body is not waited for."""
         # First of all: whatever shows or saves a flow has it from this hook on.
         hidden = Hidden() if self.shows_secrets else conceal_request(flow)
+        if is_replayed(flow) and SENT in flow.metadata:
+            refuse_own(flow)
         if _is_settled(flow):
             return
-        target = hidden.true_target(flow.request.path)
-        form = Form() if target.partition("?")[0] == TOKEN_PATH else None
+        form = Form() if true_target(flow, hidden).partition("?")[0] == TOKEN_PATH else None
         exchange = Exchange(client="", started=time.monotonic(), form=form, hidden=hidden)
         self._exchanges[flow.id] = exchange
         flow.request.stream = Sink(flow, form.take if form else drop)
@@ -224,9 +234,13 @@ class Flows:
         if self.answering is None:
             return internal_error()
         incoming = to_incoming(flow, exchange.form, exchange.hidden)
+        incoming = replace(incoming, is_own=client_of(flow) in self._own_clients)
+        if is_replayed(flow):
+            incoming, exchange.story.replayed = to_replayed(incoming, flow)
         exchange.client = str(self.answering.client(incoming))
         shown = incoming.target if self.shows_secrets else redact_url(incoming.target)
-        flow.metadata[ASKED] = shown
+        if not is_replayed(flow) or is_edited(flow):
+            flow.metadata[ASKED] = shown
         tell(exchange.story)
         return self.answering.answer(incoming)
 
@@ -243,7 +257,7 @@ class Flows:
         request.port = PORT
 
     def _release(self, flow: http.HTTPFlow) -> None:
-        if _inner_key(flow) != flow.client_conn.id or flow.is_replay:
+        if _inner_key(flow) != flow.client_conn.id:
             self.inner.forget(_inner_key(flow))
 
 
@@ -269,7 +283,7 @@ def to_incoming(flow: http.HTTPFlow, form: Form | None, hidden: Hidden) -> Incom
     request = flow.request
     incoming = Incoming(
         method=request.method,
-        target=hidden.true_target(request.path),
+        target=true_target(flow, hidden),
         fields=[
             (n.decode("latin-1"), to_value(v))
             for n, v in hidden.true_fields(request.headers.fields)
@@ -281,17 +295,54 @@ def to_incoming(flow: http.HTTPFlow, form: Form | None, hidden: Hidden) -> Incom
         sni=client.sni,
         tls_port=_first_port() or client.sockname[1],
     )
-    if flow.is_replay:
-        incoming = to_replayed(incoming)
     return replace(incoming, form=form.read) if form else incoming
 
 
-def to_replayed(incoming: Incoming) -> Incoming:
-    """A request of a recording, without the credentials that the recording does not hold."""
-    held = [(n, v) for n, v in incoming.fields if REDACTED not in v]
-    if len(held) < len(incoming.fields):
-        logger.info("%s is replayed without what was redacted in it", to_shown(incoming.target))
-    return replace(incoming, fields=held, is_replayed=True)
+def true_target(flow: http.HTTPFlow, hidden: Hidden) -> str:
+    """What the client asks, whatever the flow shows."""
+    if not is_replayed(flow):
+        return hidden.true_target(flow.request.path)
+    told = _facts(flow)
+    return replayed_target(flow.metadata.get(ASKED), told.get("shown"), flow.request.path)
+
+
+def is_edited(flow: http.HTTPFlow) -> bool:
+    """Whether a flow that is asked again shows another target than it did when it had ended."""
+    return bool(_facts(flow).get("shown") != flow.request.path)
+
+
+def to_replayed(incoming: Incoming, flow: http.HTTPFlow) -> tuple[Incoming, str]:
+    """A request that is asked again, with what its flow still holds, and how it is asked."""
+    fields = held(incoming.fields)
+    content = flow.request.raw_content or b""
+    anonymous = anonymous_target(content) if incoming.method == "POST" else ""
+    again = replace(incoming, fields=fields, is_replayed=True)
+    if anonymous:
+        again = replace(again, method="GET", target=anonymous, form=no_body)
+    lacks_secret = REDACTED in str(flow.metadata.get(ASKED)) and not is_edited(flow)
+    if len(fields) == len(incoming.fields) and not anonymous and not lacks_secret:
+        return again, REPLAYED
+    logger.info("%s is %s", to_shown(again.target.partition("?")[0]), AS_NOBODY)
+    return again, AS_NOBODY
+
+
+def refuse_own(flow: http.HTTPFlow) -> None:
+    """Ask nothing again that no client has asked: it lacks what it was asked with."""
+    flow.response = to_response(from_error(MirrorError(403, "DENIED", NOT_REPLAYED)), "GET")
+    flow.comment = f"failed: {NOT_REPLAYED}"
+    flow.marked = FAILED_MARK
+    logger.warning("%s", NOT_REPLAYED)
+
+
+def is_replayed(flow: http.HTTPFlow) -> bool:
+    """Whether it is not a client that asks, but somebody who looks at what a client has asked."""
+    return flow.is_replay == "request"
+
+
+def client_of(flow: http.HTTPFlow) -> tuple[str, int]:
+    """The address that a flow came from."""
+    host, port, *_ = flow.client_conn.peername
+    return host, port
 
 
 def _first_port() -> int | None:
@@ -364,8 +415,11 @@ def _is_blob(flow: http.HTTPFlow) -> bool:
 
 
 def _inner_key(flow: http.HTTPFlow) -> str:
-    """HTTP/1 asks one after the other over one inner connection; HTTP/2 asks side by side."""
-    if flow.request.http_version.startswith("HTTP/1"):
+    """HTTP/1 asks one after the other over one inner connection; HTTP/2 asks side by side.
+
+    Of what is replayed the client may still be there, and ask something else.
+    """
+    if flow.request.http_version.startswith("HTTP/1") and not is_replayed(flow):
         return flow.client_conn.id
     return flow.id
 
@@ -380,12 +434,22 @@ def _tell(flow: http.HTTPFlow, exchange: Exchange) -> None:
     length = response.headers.get("content-length", "") if response else ""
     size = int(length) if length.isdigit() else None
     ended = time.monotonic()
-    flow.metadata[STORY] = story_facts(
+    facts = story_facts(
         story, url=exchange.url, started=exchange.started, ended=ended, size=size, error=error
     )
     line = story_line(story, started=exchange.started, ended=ended, size=size, error=error)
-    flow.comment = flow.comment or line
-    flow.marked = flow.marked or (FAILED_MARK if error else "")
+    # What was told of it before it was asked again is no person's.
+    if flow.comment in ("", _facts(flow).get("line")):
+        flow.comment = line
+    if flow.marked in ("", FAILED_MARK):
+        flow.marked = FAILED_MARK if error else ""
+    flow.metadata[STORY] = {**facts, "line": line, "shown": flow.request.path}
+
+
+def _facts(flow: http.HTTPFlow) -> dict[str, object]:
+    """What was told of it last; a recording may hold anything."""
+    told = flow.metadata.get(STORY)
+    return told if isinstance(told, dict) else {}
 
 
 def _log(flow: http.HTTPFlow, exchange: Exchange, outcome: str) -> None:

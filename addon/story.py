@@ -59,6 +59,7 @@ class Story:
     joined: tuple[str, ...] = ()
     ahead: Story | None = None
     failure: str = ""
+    replayed: str = ""  # how, of a request of a recording that is asked again
     _waited_until: float = 0.0
 
     @property

@@ -30,6 +30,7 @@ def story_line(story: Story, *, started: float, ended: float, size: int | None, 
     is_blob = isinstance(story.route, Blob) and size and not error
     parts = (
         failed,
+        story.replayed,
         f"{what} {_size(size or 0)}" if is_blob else what,
         "" if error and not story.requests else _where(story),
         _times(story, started, ended),
@@ -65,6 +66,7 @@ def story_facts(
         "begun_by": ahead.begun_by if ahead else "",
         "size": size,
         "error": error,
+        "replayed": story.replayed,
     }
 
 

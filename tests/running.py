@@ -109,6 +109,7 @@ async def running_mirror(
     environ: Mapping[str, str] | None = None,
     addon: Path = ADDON,
     prefix: Sequence[str] = (),
+    program: str = "",
 ) -> AsyncIterator[Mirror]:
     """A mirror in front of a Hub, ended with the block.
 
@@ -124,6 +125,7 @@ async def running_mirror(
         environ: more environment.
         addon: another addon than the mirror.
         prefix: words before mitmdump's own, such as those that run it elsewhere.
+        program: another of mitmproxy's than mitmdump.
     """
     port = port or free_port(host)
     if modes is None:
@@ -140,7 +142,7 @@ async def running_mirror(
         words += settings_arguments(dict(zip(names, map(str, certificate), strict=True)))
     process = await asyncio.create_subprocess_exec(
         *prefix,
-        str(MITMDUMP),
+        str(MITMDUMP.with_name(program) if program else MITMDUMP),
         "-s",
         str(addon),
         *words,

@@ -384,6 +384,26 @@ def test_behind_a_proxy_only_the_proxy_is_served(peer: str, status: int) -> None
     assert at_once(mirror, request).status == status
 
 
+@pytest.mark.parametrize("how", ["is_own", "is_replayed"])
+@pytest.mark.parametrize(
+    ("certificate", "behind_proxy"),
+    [
+        pytest.param(None, "", id="from a public address"),
+        pytest.param(None, "10.0.0.0/8", id="past the proxy"),
+        pytest.param(CERTIFICATE, "", id="in the clear beside TLS"),
+    ],
+)
+def test_whoever_runs_the_mirror_is_served_at_every_door(
+    certificate: Certificate | None, behind_proxy: str, how: str
+) -> None:
+    url = "https://public.example" if behind_proxy else ""
+    mirror = answering(certificate=certificate, public_url=url, behind_proxy=behind_proxy)
+    request = replace(REQUEST, peer=parse_address("1.1.1.1"))
+    assert at_once(mirror, request).status in (308, 403)
+    # The challenge of the ping itself.
+    assert at_once(mirror, replace(request, **{how: True})).status == 401  # type: ignore[arg-type]
+
+
 def test_the_client_is_whom_the_trusted_proxy_names() -> None:
     mirror = answering(public_url="https://public.example", behind_proxy="10.0.0.0/8")
     lines = [("X-Forwarded-For", "192.0.2.66"), ("x-forwarded-for", "198.51.100.7, 10.0.0.2")]

@@ -46,6 +46,10 @@ def line(lines: list[str], name: str) -> str:
     return found.removeprefix(f"  {name}").strip()
 
 
+def test_what_was_asked_again_is_said() -> None:
+    assert line(explanation(client({"replayed": "replayed"}), []), "again") == "replayed"
+
+
 def test_all_that_is_said_of_a_request() -> None:
     assert explanation(client(), [own(), own(404, purpose="tag check", opened=False)]) == [
         "alpine:latest → library/alpine",

@@ -16,6 +16,7 @@ from addon.answering import Answering, Incoming, Pending
 from addon.hooks import (
     ASKED,
     MAX_LOGGED,
+    NOT_REPLAYED,
     Flows,
     Sink,
     may_have_body,
@@ -25,7 +26,9 @@ from addon.hooks import (
 )
 from addon.inner import PORT
 from addon.networks import parse_address
+from addon.ownflows import SENT
 from addon.records import revealed
+from addon.replaying import AS_NOBODY, REPLAYED
 from addon.reply import Reply, whole
 
 URL = "https://registry.example/v2/library/alpine/manifests/latest"
@@ -397,7 +400,154 @@ def test_what_is_replayed_shows_the_credentials_that_the_recording_holds(
     caplog.set_level("INFO")
     fields = [("Accept", "a/b"), ("Authorization", value)]
     incoming = Incoming("GET", "/v2/a/tags/list", fields, parse_address("127.0.0.1"), "::1", 1)
-    replayed = to_replayed(incoming)
+    replayed, how = to_replayed(incoming, make_flow())
     assert replayed.is_replayed
     assert replayed.fields == (fields if is_held else fields[:1])
-    assert ("without what was redacted" in caplog.text) is not is_held
+    assert how == (REPLAYED if is_held else AS_NOBODY)
+    assert ("/v2/a/tags/list is replayed anonymously" in caplog.text) is not is_held
+
+
+async def test_a_form_without_its_password_is_replayed_as_anybody_asks() -> None:
+    incoming = Incoming("POST", "/auth/token", [], parse_address("127.0.0.1"), "::1", 1)
+    flow = make_flow("POST")
+    flow.request.content = b"scope=a&password=[redacted]"
+    replayed, how = to_replayed(incoming, flow)
+    assert (replayed.method, replayed.target) == ("GET", "/auth/token?scope=a")
+    assert await replayed.form() == b""
+    assert how == AS_NOBODY
+    flow.request.content = b"scope=a&password=wonderland"
+    replayed, how = to_replayed(incoming, flow)
+    assert (replayed.method, replayed.target, how) == ("POST", "/auth/token", REPLAYED)
+
+
+def ended(flows: Flows, flow: http.HTTPFlow, status: int = 200) -> None:
+    """mitmproxy's hooks for a flow that goes to the inner connection."""
+    flows.requestheaders(flow)
+    flows.request(flow)
+    flow.response = http.Response.make(status, b"", {"Content-Length": "0"})
+    flows.responseheaders(flow)
+    flows.response(flow)
+
+
+def again(flow: http.HTTPFlow) -> http.HTTPFlow:
+    """As mitmproxy prepares a replay."""
+    flow.response = flow.error = None
+    flow.is_replay = "request"
+    return flow
+
+
+async def test_what_is_replayed_asks_what_the_client_asked(flows: Flows) -> None:
+    shown = "https://auth.example/token?scope=library/a&sig=a"
+    flows.answering = answers = Answers(Pending(shown, nothing, holds_secret=True))
+    flow = make_flow(path="/auth/token?scope=a")
+    ended(flows, flow, status=502)
+    assert flow.request.path == "/token?scope=library/a&sig=[redacted]"
+    first = flow.comment
+    assert flow.marked == ":red_circle:"
+    for _ in range(2):
+        ended(flows, again(flow))
+        assert answers.asked[-1].target == "/auth/token?scope=a"
+        assert answers.asked[-1].is_replayed
+        assert flow.metadata[ASKED] == "/auth/token?scope=a"
+        assert flow.comment.startswith("replayed · ")
+        assert flow.marked == ""
+    assert first != flow.comment
+
+
+async def test_a_target_that_was_redacted_is_replayed_without_its_secret(flows: Flows) -> None:
+    flows.answering = answers = Answers(Pending(URL, nothing, holds_secret=True))
+    flow = make_flow(path=f"/auth/token{QUERY}")
+    ended(flows, flow)
+    for _ in range(2):
+        ended(flows, again(flow))
+        assert answers.asked[-1].target == "/auth/token?account=alice"
+        assert flow.comment.startswith(AS_NOBODY)
+    flow.request.path = "/token?account=bob"
+    ended(flows, again(flow))
+    assert answers.asked[-1].target == flow.metadata[ASKED] == "/auth/token?account=bob"
+    assert flow.comment.startswith(f"{REPLAYED} · ")
+
+
+async def test_what_a_person_has_written_outlives_a_replay(flows: Flows) -> None:
+    flows.answering = Answers(PENDING)
+    flow = make_flow(path="/v2/alpine/manifests/latest")
+    ended(flows, flow)
+    flow.comment, flow.marked = "look here", ":star:"
+    ended(flows, again(flow), status=404)
+    assert (flow.comment, flow.marked) == ("look here", ":star:")
+
+
+async def test_a_replay_does_not_touch_what_its_client_still_asks(flows: Flows) -> None:
+    flows.answering = Answers(PENDING)
+    flow = make_flow(path="/v2/alpine/manifests/latest")
+    ended(flows, flow)
+    live = make_flow(path="/v2/alpine/manifests/1")
+    live.client_conn = flow.client_conn
+    flows.requestheaders(live)
+    flows.request(live)
+    ended(flows, again(flow))
+    assert live.request.host in flows.inner
+    assert len(flows.inner) == 1
+
+
+async def test_the_mirrors_own_requests_are_not_replayed(
+    flows: Flows, caplog: pytest.LogCaptureFixture
+) -> None:
+    flows.answering = answers = Answers(PENDING)
+    flow = again(make_flow(path="/v2/library/alpine/manifests/latest"))
+    flow.metadata[SENT] = {"purpose": "manifest"}
+    flows.requestheaders(flow)
+    flows.request(flow)
+    assert answers.asked == []
+    assert flow.response
+    assert flow.response.status_code == 403
+    assert flow.comment == f"failed: {NOT_REPLAYED}"
+    assert caplog.messages == [NOT_REPLAYED]
+    assert len(flows) == len(flows.inner) == 0
+
+
+@pytest.mark.parametrize("is_own", [False, True])
+async def test_who_asks_from_within_is_known_by_the_connection(is_own: bool) -> None:
+    flow = make_flow()
+    flow.client_conn.peername = ("127.0.0.1", 5000)
+    own = Flows({("127.0.0.1", 5000 if is_own else 5001)})
+    with taddons.context(own):  # type: ignore[no-untyped-call]
+        own.answering = answers = Answers(whole(200, b""))
+        own.requestheaders(flow)
+        own.request(flow)
+    assert answers.asked[0].is_own is is_own
+
+
+CONFIG = b'{"os": "linux"}'
+OCI_CONFIG = "application/vnd.oci.image.config.v1+json"
+
+
+@pytest.mark.parametrize(
+    ("is_config", "status", "fields", "expected"),
+    [
+        pytest.param(True, 200, {}, CONFIG, id="a manifest has named it"),
+        pytest.param(False, 200, {"Content-Type": OCI_CONFIG}, CONFIG, id="it says so itself"),
+        pytest.param(False, 200, {}, None, id="a layer"),
+        pytest.param(True, 206, {}, None, id="a part"),
+        pytest.param(True, 200, {"Content-Length": "1048577"}, None, id="a large one"),
+        pytest.param(True, 200, {"Content-Length": ""}, None, id="of no known length"),
+    ],
+)
+async def test_an_images_config_is_kept_and_no_other_blob(
+    flows: Flows, is_config: bool, status: int, fields: dict[str, str], expected: bytes | None
+) -> None:
+    url = "https://registry.example/v2/library/alpine/blobs/sha256:a"
+    flows.answering = Answers(Pending(url, nothing, is_config=is_config))
+    flow = make_flow(path="/v2/alpine/blobs/sha256:a")
+    flows.requestheaders(flow)
+    flows.request(flow)
+    flow.response = http.Response.make(status)
+    flow.response.raw_content = None
+    flow.response.headers.update({"Content-Length": str(len(CONFIG))} | fields)
+    flows.responseheaders(flow)
+    stream = flow.response.stream
+    assert stream, "the client waits for nothing"
+    if callable(stream):
+        assert [stream(CONFIG), stream(b"")] == [CONFIG, b""]
+    flows.response(flow)
+    assert flow.response.raw_content == expected

@@ -141,6 +141,12 @@ def test_what_failed_begins_with_the_cause() -> None:
     assert line(Story("1"), error="x") == "failed: x · 260 ms"
 
 
+def test_what_is_replayed_says_so_first() -> None:
+    told = a_story(replayed="replayed")
+    assert line(told) == "replayed · alpine:latest → library/alpine · from memory · 260 ms"
+    assert line(told, error="x").startswith("failed: x · replayed · alpine:latest")
+
+
 URL = "https://registry.example/v2/"
 
 
@@ -194,6 +200,7 @@ def test_a_story_in_plain_values_outlives_a_round_trip() -> None:
         "begun_by": "0",
         "size": 5,
         "error": "",
+        "replayed": "",
     }
 
 

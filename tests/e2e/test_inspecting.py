@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
-import json
 import os
 import pty
 import re
@@ -25,8 +24,8 @@ import pytest
 import pytest_asyncio
 
 from addon.inspector import OPEN_PAGE, page_asks_for_token
-from addon.ownflows import PEER
 from tests.e2e.client import Answer, ask, bearer, connect
+from tests.e2e.webpage import WebPage
 from tests.hub import Hub
 from tests.installed import RUN_SH, installed
 from tests.ports import free_port
@@ -51,56 +50,10 @@ def arguments(hub: Hub, port: int, *words: str) -> list[str]:
 
 
 @dataclass
-class Page:
+class Page(WebPage):
     """mitmweb's page of a mirror, for whoever has its token."""
 
     mirror: Mirror
-    host: str
-    port: int
-    token: str
-
-    @property
-    def url(self) -> str:
-        return f"http://{self.host}:{self.port}"
-
-    async def get(self, path: str) -> Any:
-        """What its API says."""
-        async with (
-            aiohttp.ClientSession(self.url) as session,
-            session.get(path, headers={"Authorization": f"Bearer {self.token}"}) as answer,
-        ):
-            assert answer.status == 200, await answer.text()
-            return await answer.json()
-
-    async def post(self, path: str, told: Any = None, method: str = "POST") -> Any:
-        """Tell it something, as its own script does: with the same word in cookie and header."""
-        headers = {
-            "Authorization": f"Bearer {self.token}",
-            "Cookie": "_xsrf=a; _mitmproxy_xsrf=a",
-            "X-XSRFToken": "a",
-        }
-        async with (
-            aiohttp.ClientSession(self.url) as session,
-            session.request(method, path, json=told, headers=headers) as answer,
-        ):
-            text = await answer.text()
-            assert answer.status in (200, 204), text
-            return text
-
-    async def run(self, command: str, *words: str) -> Any:
-        """What a command says."""
-        said = json.loads(await self.post(f"/commands/{command}", {"arguments": words}))
-        assert "error" not in said, said
-        return said["value"]
-
-    async def flows(self) -> list[Any]:
-        """Those of clients; the mirror's own are other tests'."""
-        every = await self.get("/flows")
-        return [f for f in every if f["client_conn"]["peername"][0] != PEER[0]]
-
-    async def flow(self, part: str) -> Any:
-        """The last one whose path has this part."""
-        return [f for f in await self.flows() if part in f["request"]["path"]][-1]
 
 
 @contextlib.asynccontextmanager
@@ -121,7 +74,7 @@ async def inspecting(hub: Hub, folder: Path, *words: str) -> AsyncIterator[Page]
         line = await mirror.log_line("Look inside: ", seconds=30)
         found = re.search(r"http://([^:]+):(\d+)/\?token=(\w+)$", line)
         assert found, line
-        yield Page(mirror, found[1], int(found[2]), found[3])
+        yield Page(found[1], int(found[2]), found[3], mirror)
         assert await mirror.stop() == 0, mirror.text
     finally:
         if process.returncode is None:
@@ -416,6 +369,15 @@ async def test_the_terminal_program_shows_what_passes(hub: Hub, tmp_path: Path) 
         console.press(":docxy.explain @all\r")
         # Each of its lines is one on the screen.
         await asyncio.to_thread(console.wait_for, "answer      the network: nothing that could")
+        console.press("q")
+        console.press(":docxy.pull console linux/amd64\r")
+        await asyncio.to_thread(console.wait_for, "Pulling console:latest for linux/amd64.")
+        console.press("q")
+        await asyncio.to_thread(
+            console.wait_for, "docxy.pull console:latest for linux/amd64: 5 req"
+        )
+        console.press(":docxy.pulls\r")
+        await asyncio.to_thread(console.wait_for, "manifest  /v2/console/manifests/latest")
         console.press("q")
         console.press("q")
         await asyncio.to_thread(console.wait_for, "Quit")
