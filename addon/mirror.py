@@ -8,20 +8,27 @@ from addon.hooks import Flows
 from addon.idle import IdleAddons
 from addon.inspection import Inspection
 from addon.oldest import InspectedFlows
+from addon.ownclients import OwnClients
 from addon.ownflows import OwnFlows
+from addon.pulls import Pulls
 from addon.sockets import ClientSockets
 from addon.startup import Deferred, Startup
 from addon.tls import Certificates
 
 _certificates = Certificates()
-_flows = Flows()
+_own_clients = OwnClients()
+_flows = Flows(_own_clients)
 _own_flows = OwnFlows()
 _startup = Startup(_flows, _certificates, _own_flows)
 
 addons = [
+    # First: a pull ends before the connections that it asks over.
+    Pulls(lambda: _startup.fetcher, _certificates, _own_clients),
     _startup,
     _certificates,
     _flows,
+    # What they hear of a flow has been told in it by then.
+    _own_clients,
     _own_flows,
     ClientSockets(),
     ContentViews(),

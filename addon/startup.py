@@ -110,7 +110,7 @@ class Startup:
             # Only now: it would be noise around an error that ends the start.
             if self._set:
                 logger.info("Set for a mirror: %s", _shown(self._set))
-            for line in announcement(self._settings, self._certificates, _listening()):
+            for line in announcement(self._settings, self._certificates, listen_addresses()):
                 logger.info("%s", line)
             if page_address():
                 logging.getLogger(PAGE).info("Look inside: %s", page_address())
@@ -231,7 +231,8 @@ def page_address() -> str:
     return str(getattr(ctx.master, "web_url", ""))
 
 
-def _listening() -> list[tuple[str, int]]:
+def listen_addresses() -> list[tuple[str, int]]:
+    """The addresses that the mirror listens on, the first mode's first; none without a server."""
     proxyserver = ctx.master.addons.get("proxyserver")  # type: ignore[no-untyped-call]
     addresses = proxyserver.listen_addrs() if proxyserver else []
     return list(dict.fromkeys((str(a[0]), int(a[1])) for a in addresses))

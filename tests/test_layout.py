@@ -35,8 +35,10 @@ WITH_MITMPROXY = {
     "launch",
     "mirror",
     "oldest",
+    "ownclients",
     "ownflows",
     "packets",
+    "pulls",
     "recorder",
     "records",
     "sockets",
@@ -56,6 +58,7 @@ WITH_AIOHTTP = {
     "fetching",
     "inventory",
     "learning",
+    "loopback",
     "options",
     "outbound",
     "pullblob",
@@ -114,9 +117,9 @@ def test_what_asks_upstreams_does_not_need_mitmproxy(module: str) -> None:
     assert "mitmproxy" not in packages(module, set())
 
 
-def test_the_way_out_and_the_causes_of_its_failures_alone_import_aiohttp() -> None:
+def test_aiohttp_is_for_the_way_out_and_its_failures_and_for_the_mirrors_own_port() -> None:
     importing = {m for m, path in MODULES.items() if "aiohttp" in imports(path)}
-    assert importing == {"causes", "outbound"}
+    assert importing == {"causes", "loopback", "outbound"}
 
 
 def test_every_package_is_installed() -> None:

@@ -21,7 +21,7 @@ import aiohttp
 from yarl import URL
 
 from addon.challenges import parse_challenges
-from tests.demo.pull import MANIFEST_TYPES
+from addon.engine import MANIFEST_TYPES
 
 Style = Literal["docker", "containerd"]
 

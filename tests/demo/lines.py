@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from urllib.parse import parse_qsl
 
+from addon.views.sizes import format_size
 from tests.hub import Seen
 
 from .asked import Asked
@@ -56,13 +57,6 @@ def shorten(target: str) -> str:
     # A signature is as good as a password until it expires.
     shown += ["Signature=…" for name, _ in parameters if name == "Signature"]
     return f"{path}?{'&'.join(['…', *shown])}"
-
-
-def format_size(size: int) -> str:
-    """Bytes as Docker writes them: 999 B, 1.2 kB, 12.3 MB."""
-    if size < 1000:
-        return f"{size} B"
-    return f"{size / 1000:.1f} kB" if size < 999_950 else f"{size / 1_000_000:.1f} MB"
 
 
 def format_seconds(seconds: float) -> str:

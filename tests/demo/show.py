@@ -10,12 +10,14 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from addon import listeners, plan
+from addon.engine import PullFailed
+from addon.views.sizes import format_size
 from tests.hub import Hub
 from tests.running import START_SECONDS, Mirror, running_mirror
 
 from .asked import Asked, Attribution
-from .lines import client_row, format_seconds, format_size, heading, hub_row, hub_rows
-from .pull import Engine, PullFailed, new_session
+from .lines import client_row, format_seconds, heading, hub_row, hub_rows
+from .pull import client_of, pull, wait
 from .witnessed import SCRIPT, witnessed
 
 HOST = "127.0.0.1"
@@ -128,15 +130,17 @@ def usual_port() -> int | None:
 async def show_pull(mirror: Mirror, attribution: Attribution) -> None:
     """Pull through the mirror by the short name."""
     try:
-        async with new_session(mirror.url) as session:
-            engine = Engine(session)
-            await engine.wait()
+        async with client_of(mirror.host, mirror.port) as client:
+            await wait(client)
             say(f"Docxy     {mirror.url} (mitmdump with addon/mirror.py)\n\n{heading()}")
             began = time.monotonic()
             done: list[Asked] = []
-            async for asked in engine.pull("alpine", "latest"):
+
+            def told(asked: Asked) -> None:
                 say_request(asked, attribution)
                 done.append(asked)
+
+            await pull(client, told)
             say(summary(done, time.monotonic() - began, attribution))
     except PullFailed as e:
         if await ended(mirror):
