@@ -69,7 +69,7 @@ def report(pull: Pull) -> str:
 def step_line(step: Step) -> str:
     """One request, as the log has it while the pull is under way."""
     kind, what, status, size, took, source = _cells(step)
-    came_from = f", from {source}" if source else ""
+    came_from = f", {source}" if source else ""
     return f"{kind} {what}: {status}, {size} in {took}{came_from}"
 
 

@@ -60,7 +60,7 @@ def test_one_that_failed_says_why_on_one_line() -> None:
 
 def test_a_request_is_a_line_of_the_log() -> None:
     assert step_line(STEPS[2]) == (
-        "layer /v2/alpine/blobs/sha256:0123456789ab…: 200, 3.4 MB in 1,250 ms, from begun ahead"
+        "layer /v2/alpine/blobs/sha256:0123456789ab…: 200, 3.4 MB in 1,250 ms, begun ahead"
     )
     assert step_line(Step("ping", "/v2/", 401, 93, 0.0, 0.004)) == "ping /v2/: 401, 93 B in 4 ms"
 
