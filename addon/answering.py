@@ -13,6 +13,7 @@ from addon.answers import with_api_version
 from addon.asked import Asked, no_body
 from addon.errors import MirrorError, UpstreamFailure
 from addon.fetching import Fetcher
+from addon.fields import first_of, values_of
 from addon.networks import Address
 from addon.options import Settings
 from addon.realm import Entrance, is_host_name, realm
@@ -63,8 +64,7 @@ class Incoming:
 
     def get_all(self, name: str) -> list[str]:
         """All values of a field."""
-        wanted = name.lower()
-        return [v for n, v in self.fields if n.lower() == wanted]
+        return values_of(self.fields, name)
 
     @property
     def path(self) -> str:
@@ -172,7 +172,7 @@ class Answering:
     def _https_base(self, request: Incoming) -> str:
         if self._settings.public_url.startswith("https://"):
             return self._settings.public_url
-        name = self._own_name(next(iter(request.get_all("host")), "").partition(":")[0].lower())
+        name = self._own_name((first_of(request.fields, "host") or "").partition(":")[0].lower())
         return Entrance(request.local_host, request.tls_port, tls=True, server_name=name).base_url
 
     def _own_name(self, name: str) -> str:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from addon.challenges import Challenge, bearer
 from addon.errors import CONTENT_TYPE, format_error
 from addon.headers import API_VERSION, Fields, to_client
-from addon.outbound import Answer
+from addon.received import Answer
 from addon.registry import Registry
 from addon.reply import Reply, whole
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
+from addon.fields import first_of, values_of
 from addon.headers import Fields, without_authorization
 
 
@@ -38,12 +39,11 @@ class Asked:
 
     def get(self, name: str) -> str:
         """A field's first value, empty where there is none."""
-        return next(iter(self.get_all(name)), "")
+        return first_of(self.fields, name) or ""
 
     def get_all(self, name: str) -> list[str]:
         """All values of a field."""
-        wanted = name.lower()
-        return [v for n, v in self.fields if n.lower() == wanted]
+        return values_of(self.fields, name)
 
     def has(self, *names: str) -> bool:
         """Whether there is any of these fields."""

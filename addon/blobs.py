@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from addon.blobsource import BlobSource, Ways, sent_of
 from addon.inflight import Asker, Budget
-from addon.outbound import Answer, Outbound, discard
+from addon.outbound import Outbound
 from addon.ranges import Sent, Wanted
+from addon.received import Answer, discard
 from addon.redirects import Redirects
 from addon.reply import Body
-from addon.transfer import FIRST_PIECE, FIRST_WINDOW, Begun, OneStream, Pieces, Stream
+from addon.transfer import (
+    FIRST_PIECE,
+    FIRST_WINDOW,
+    Begun,
+    OneStream,
+    Pieces,
+    Stream,
+    TransferLimits,
+)
 
 # Of a host's connections, those that pieces leave to an image's config and other small blobs.
 FOR_SMALL = 4
@@ -49,13 +58,14 @@ class BlobLimits:
     pieces: int
     host_connections: int
     bytes_in_flight: int
+    transfer: TransferLimits = field(default_factory=TransferLimits)
 
 
 class Blobs:
     """The blobs of one registry."""
 
     def __init__(self, outbound: Outbound, limits: BlobLimits, redirects: Redirects) -> None:
-        self.ways = Ways(outbound, redirects, limits.host_connections)
+        self.ways = Ways(outbound, redirects, limits.host_connections, limits.transfer)
         self.budget = Budget(limits.bytes_in_flight)
         self._limits = limits
 
@@ -168,13 +178,15 @@ class Blobs:
             asker,
             spread.window,
             lambda: self.pieces_for(self.budget.running),
+            self._limits.transfer,
         )
 
     def _one_stream(
         self, source: BlobSource, first: int, last: int, begun: Begun, asker: Asker
     ) -> OneStream:
         alone = asker.first
-        return OneStream(Stream(source, first, last, begun, alone), self.budget, alone)
+        stream = Stream(source, first, last, begun, alone, limits=self._limits.transfer)
+        return OneStream(stream, self.budget, alone)
 
 
 def _give_up(head: asyncio.Future[Answer]) -> None:

@@ -5,21 +5,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from typing import Protocol
 from weakref import WeakValueDictionary
 
 from addon.bodies import Laned, Skipping
 from addon.errors import UpstreamFailure, failure
 from addon.headers import Fields
 from addon.inflight import Asker, Lanes, Urgency
-from addon.outbound import Answer, Outbound, discard
-from addon.patience import Patience
+from addon.outbound import Outbound
 from addon.ranges import Sent, Wanted, parse_sent
-from addon.redirects import MAX_REDIRECTS, REDIRECTS, Redirects, follow, resolve_target
+from addon.received import Answer, discard
+from addon.redirects import REDIRECTS, Followed, Redirects, follow, resolve_target
 from addon.registry import Registry, authority, same_origin
 from addon.reply import Body
 from addon.singleflight import SingleFlight
 from addon.story import meant_as
-from addon.transfer import NoParts
+from addon.transfer import NoParts, TransferLimits
 
 # What a CDN says of an address that it takes no longer.
 _REFUSED = frozenset({400, 401, 403, 404, 410})
@@ -38,10 +39,19 @@ class BlobKey:
 class Ways:
     """How the blobs of one registry are reached: shared by all of them."""
 
-    def __init__(self, outbound: Outbound, redirects: Redirects, host_connections: int) -> None:
+    def __init__(
+        self,
+        outbound: Outbound,
+        redirects: Redirects,
+        host_connections: int,
+        limits: TransferLimits,
+    ) -> None:
         self.outbound = outbound
         self.redirects = redirects
+        self.limits = limits
         self.flights: SingleFlight[None] = SingleFlight()
+        # Whom each of these asks for.
+        self.asking: WeakValueDictionary[tuple[BlobKey, str], Asker] = WeakValueDictionary()
         self._host_connections = host_connections
         # A host's are kept as long as somebody holds or waits for one.
         self._lanes: WeakValueDictionary[str, Lanes] = WeakValueDictionary()
@@ -51,6 +61,24 @@ class Ways:
         lanes = self._lanes.get(host) or Lanes(self._host_connections)
         self._lanes[host] = lanes
         return lanes
+
+
+class Visitor(Protocol):
+    """Who asks a registry; a transfer may last longer than its token."""
+
+    @property
+    def fields(self) -> Fields:
+        """The credentials that the registry is shown.
+
+        Raises:
+            UpstreamFailure: there are none to be had.
+        """
+
+    async def renew(self) -> bool:
+        """The registry has refused them: whether there are new ones now."""
+
+    def hear(self, status: int) -> None:
+        """What the registry itself has answered."""
 
 
 class BlobSource:
@@ -63,7 +91,7 @@ class BlobSource:
         key: BlobKey,
         url: str,
         fields: Fields,
-        hear: Callable[[int], None] = lambda _status: None,
+        visitor: Visitor,
         redirects: Redirects | None = None,
     ) -> None:
         """Ask at `url` first.
@@ -73,11 +101,11 @@ class BlobSource:
             registry: whose blob it is.
             key: what it is remembered by.
             url: the registry's address of it.
-            fields: what the registry is shown.
-            hear: told the registry's own status, each time that it is asked.
+            fields: what the registry is shown, but for credentials.
+            visitor: who the registry is told that asks.
             redirects: where addresses are remembered, if not with all others.
         """
-        self._hear = hear
+        self._visitor = visitor
         self._redirects = ways.redirects if redirects is None else redirects
         self._ways = ways
         self._registry = registry
@@ -87,7 +115,7 @@ class BlobSource:
         self._etag: str | None = None
         self._total: int | None = None
         self._head: tuple[int, asyncio.Future[Answer]] | None = None
-        self._patience = Patience()
+        self._patience = ways.limits.patience()
 
     @property
     def _host(self) -> str:
@@ -216,19 +244,32 @@ class BlobSource:
 
     async def _laned(self, url: str, asker: Asker, ask: Callable[[], Awaitable[Answer]]) -> Answer:
         """An answer whose body holds a place at its host until it ends."""
-        if asker.urgency is Urgency.NOW:
+        # A slow client would hold a place for as long as it reads: its only stream has none.
+        place = await self._ways.lanes(authority(url)).enter(asker)
+        if place is None:
             return await ask()
-        lane = self._ways.lanes(authority(url))
-        await lane.enter(asker)
         try:
             answer = await ask()
         except BaseException:
-            lane.leave()
+            place.leave()
             raise
-        body = Laned(answer.body, lane)
-        # A slow client would hold it for as long as it reads.
-        asker.on_now = body.leave
-        return replace(answer, body=body)
+        return replace(answer, body=Laned(answer.body, place))
+
+    async def _let_in(
+        self, fields: Fields, ask: Callable[[Fields], Awaitable[Followed]]
+    ) -> Followed:
+        """An answer, to new credentials where the registry takes the ones before no longer."""
+        followed = await ask([*fields, *self._visitor.fields])
+        if followed.answer.status != 401 or not same_origin(followed.url, self._url):
+            return followed
+        try:
+            if not await self._visitor.renew():
+                return followed
+        except BaseException:
+            followed.answer.body.close()
+            raise
+        await discard(followed.answer)
+        return await ask([*fields, *self._visitor.fields])
 
     async def _locate(
         self, method: str, fields: Fields, asker: Asker, heard: list[int] | None = None
@@ -239,15 +280,28 @@ class BlobSource:
         """
         direct: list[Answer] = []
         is_waiting = True
+        key = (self._key, method)
+        # Whoever joins may be in a greater hurry than who has begun.
+        leader = self._ways.asking.get(key) or Asker(asker.urgency)
+        self._ways.asking[key] = leader
+        asker.hurries(leader)
 
-        async def request() -> Answer:
+        async def request(shown: Fields) -> Followed:
             with meant_as("redirect"):
-                return await self._ways.outbound.request(method, self._url, fields)
+                answer = await self._ways.outbound.request(method, self._url, shown)
+            return Followed(answer, self._url)
+
+        async def let_in() -> Answer:
+            return (await self._let_in(fields, request)).answer
 
         async def ask() -> None:
             # Who asks holds a place; those that wait for what it says need none.
-            answer = await self._laned(self._url, asker, request)
-            self._hear(answer.status)
+            try:
+                answer = await self._laned(self._url, leader, let_in)
+            finally:
+                if self._ways.asking.get(key) is leader:
+                    del self._ways.asking[key]
+            self._visitor.hear(answer.status)
             if heard is not None:
                 heard.append(answer.status)
             location = answer.get("Location")
@@ -261,7 +315,7 @@ class BlobSource:
                 answer.body.close()
 
         try:
-            await self._ways.flights.once((self._key, method), ask)
+            await self._ways.flights.once(key, ask)
         except BaseException:
             is_waiting = False
             for answer in direct:
@@ -275,22 +329,25 @@ class BlobSource:
         # A part may come sooner over another connection.
         is_patient = not (wanted and wanted.last is not None and self.is_far)
 
-        async def ask() -> Answer:
+        async def request(shown: Fields) -> Followed:
             with meant_as("blob"):
-                followed = await follow(
+                return await follow(
                     self._ways.outbound,
                     self._registry,
                     method,
                     url,
-                    fields,
+                    shown,
                     # What the registry has named is a redirect that was followed already.
-                    at_most=MAX_REDIRECTS if url == self._url else MAX_REDIRECTS - 1,
+                    followed=0 if url == self._url else 1,
                     answer_within=None if is_patient else self._patience.seconds,
                 )
+
+        async def ask() -> Answer:
+            followed = await self._let_in(fields, request)
             if url == self._url:
                 is_registrys = same_origin(followed.url, url)
                 # Who is sent on has been let in.
-                self._hear(followed.answer.status if is_registrys else 307)
+                self._visitor.hear(followed.answer.status if is_registrys else 307)
             return followed.answer
 
         try:

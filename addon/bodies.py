@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import re
 
-from addon.inflight import Lanes
-from addon.outbound import Answer
+from addon.inflight import Place
+from addon.received import Answer
 from addon.reply import Body, BrokenTransfer
 
 _HASHES = {"sha256": hashlib.sha256, "sha512": hashlib.sha512}
@@ -14,11 +14,11 @@ _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/(?:[0-9]+|\*)")
 
 
 class Laned:
-    """A body that holds its host's lane until it has ended."""
+    """A body that holds a place at its host until it has ended, or needs none any more."""
 
-    def __init__(self, body: Body, lane: Lanes) -> None:
+    def __init__(self, body: Body, place: Place) -> None:
         self._body = body
-        self._lane: Lanes | None = lane
+        self._place = place
 
     async def read(self) -> bytes:
         """The next bytes."""
@@ -27,13 +27,7 @@ class Laned:
     def close(self) -> None:
         """End it, and let the next one in."""
         self._body.close()
-        self.leave()
-
-    def leave(self) -> None:
-        """Let the next one in, though this one goes on."""
-        if self._lane:
-            self._lane.leave()
-            self._lane = None
+        self._place.leave()
 
 
 class Skipping:

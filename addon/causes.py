@@ -48,6 +48,16 @@ def cause_of(error: Exception) -> str:
     return type(error).__name__
 
 
+def may_pass(error: BaseException) -> bool:
+    """Refused, reset or closed before an answer: the next connection may fare better."""
+    cause = error.__cause__
+    if isinstance(cause, aiohttp.ClientSSLError | aiohttp.ClientConnectorDNSError):
+        return False
+    if isinstance(cause, aiohttp.ClientConnectorError):
+        return isinstance(cause.os_error, ConnectionError)
+    return isinstance(cause, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError)
+
+
 def _reason(error: OSError) -> str:
     # asyncio's own text names the address and leaves out the reason.
     return os.strerror(error.errno) if error.errno else str(error)

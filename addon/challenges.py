@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from addon.fields import first_of
+
 _BLANK = r"[ \t]*"
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105 - RFC 9110's token, not a secret
 _QUOTED = r'"(?:[^"\\]|\\.)*"'
@@ -31,8 +33,7 @@ class Challenge:
 
     def get(self, name: str) -> str | None:
         """A parameter's value, unquoted; names are case-insensitive, the first one counts."""
-        wanted = name.lower()
-        return next((v for n, v in self.parameters if n.lower() == wanted), None)
+        return first_of(self.parameters, name)
 
     @property
     def is_bearer(self) -> bool:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 
 from addon.challenges import bearer, rewrite_realm
+from addon.fields import values_of
 from addon.registry import relative_to
 
 Fields = Sequence[tuple[str, str]]
@@ -74,7 +75,7 @@ def to_client(fields: Fields, *, base: str, realm: str, service: str) -> list[tu
         realm: the mirror's, for every Bearer challenge.
         service: the upstream's token service, for a challenge that cannot be read.
     """
-    named = {token for n, v in fields if n.lower() == "connection" for token in _tokens(v)}
+    named = {token for value in values_of(fields, "connection") for token in _tokens(value)}
     dropped = _HOP_BY_HOP | _OF_THE_HOST | named
     kept: list[tuple[str, str]] = []
     for name, value in fields:
@@ -87,7 +88,7 @@ def to_client(fields: Fields, *, base: str, realm: str, service: str) -> list[tu
             kept += [(name, link) for link in [rewrite_link(value, base)] if link]
         else:
             kept.append((name, value))
-    challenges = [v for n, v in fields if n.lower() == "www-authenticate"]
+    challenges = values_of(fields, "www-authenticate")
     kept += [("WWW-Authenticate", value) for value in _challenges(challenges, realm, service)]
     return kept
 

@@ -7,7 +7,8 @@ import asyncio
 from addon.challenges import Challenge, parse_challenges
 from addon.errors import UpstreamFailure, failure
 from addon.headers import to_registry
-from addon.outbound import Outbound, discard
+from addon.outbound import Outbound
+from addon.received import discard
 from addon.registry import Registry
 from addon.story import meant_as
 

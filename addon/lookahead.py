@@ -17,6 +17,7 @@ from typing import Protocol
 
 from addon.descriptors import Descriptor
 from addon.errors import MirrorError
+from addon.inflight import Asker, Urgency
 from addon.sharing import Reader
 from addon.story import tell_ahead
 from addon.watchers import Watchers
@@ -38,12 +39,18 @@ class Begun(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class AheadLimits:
-    """The window for one image: transfers, bytes in all, seconds until one is closed; images."""
+    """The window for one image, how many images are looked ahead for, and for whom.
+
+    A client that has asked for `unclaimed_images` manifests and no blob is one of those `clients`
+    that are remembered as watchers of tags.
+    """
 
     transfers: int
     bytes: int
     unclaimed_seconds: float
     images: int
+    unclaimed_images: int = 3
+    clients: int = 4096
 
 
 Key = tuple[str, str, str]
@@ -52,13 +59,24 @@ ImageKey = tuple[str, str, tuple[Descriptor, ...]]
 Task = asyncio.Task[Begun | None]
 
 
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """What is begun of a blob, and whom for."""
+
+    task: Task
+    asker: Asker
+
+
 class Starter(Protocol):
     """Whoever can begin a blob."""
 
     async def begin(
-        self, reader: Reader, repository: str, blob: Descriptor, side_by_side: int
+        self, reader: Reader, repository: str, blob: Descriptor, side_by_side: int, asker: Asker
     ) -> Begun | None:
-        """Begin one beside others of its image; None: it needs no holding (it is kept)."""
+        """Begin one beside others of its image; None: it needs no holding (it is kept).
+
+        Once `asker` is claimed, a client waits for it.
+        """
 
     async def resolve(self, reader: Reader, repository: str, blob: Descriptor) -> None:
         """Learn where one is, so that it can be begun in one round trip less."""
@@ -88,7 +106,7 @@ class Ahead:
         self._starter = starter
         self._limits = limits
         self._images: dict[ImageKey, Image] = {}
-        self.watchers = Watchers()
+        self.watchers = Watchers(limits.unclaimed_images, limits.clients)
 
     def __len__(self) -> int:
         return len(self._images)
@@ -106,12 +124,15 @@ class Ahead:
 
     async def claim(self, key: Key) -> Begun | None:
         """What was begun of a blob, if anything: it is the asker's from now on."""
-        tasks = [task for image in self._of(key[:2]) if (task := image.claim(key[2]))]
-        if not tasks:
+        found = [begun for image in self._of(key[:2]) if (begun := image.claim(key[2]))]
+        if not found:
             return None
-        task, *more = tasks
+        begun, *more = found
         for needless in more:
-            _end(needless)
+            _end(needless.task)
+        # Now, or it would wait its turn among what nobody has asked for.
+        begun.asker.claim()
+        task = begun.task
         try:
             return await task
         except asyncio.CancelledError:
@@ -158,18 +179,18 @@ class Image:
         self._over = over
         self._waiting = deque(key[2])
         self._side_by_side = min(limits.transfers, sum(1 for blob in key[2] if blob.size > TINY))
-        self._begun: dict[Descriptor, Task] = {}
+        self._begun: dict[Descriptor, Beginning] = {}
         self._resolving: list[asyncio.Task[None]] = []
         self._timer: asyncio.TimerHandle | None = None
 
-    def claim(self, digest: str) -> Task | None:
+    def claim(self, digest: str) -> Beginning | None:
         """Hand over what was begun of a blob, and begin the next in its place."""
-        task = next((self._begun.pop(b) for b in list(self._begun) if b.digest == digest), None)
+        begun = next((self._begun.pop(b) for b in list(self._begun) if b.digest == digest), None)
         waiting = deque(blob for blob in self._waiting if blob.digest != digest)
-        if task or len(waiting) < len(self._waiting):
+        if begun or len(waiting) < len(self._waiting):
             self._waiting = waiting
             self.move_on()
-        return task
+        return begun
 
     def close(self) -> None:
         """End what nobody has claimed."""
@@ -178,8 +199,8 @@ class Image:
             self._timer.cancel()
         for resolving in self._resolving:
             resolving.cancel()
-        for task in self._begun.values():
-            _end(task)
+        for begun in self._begun.values():
+            _end(begun.task)
         self._begun.clear()
         self._over(self)
 
@@ -189,7 +210,9 @@ class Image:
         while self._waiting and self._has_room(self._waiting[0]):
             blob = self._waiting.popleft()
             if self._starter.cost(blob) <= self._limits.bytes:
-                self._begun[blob] = loop.create_task(self._start(blob))
+                asker = Asker(Urgency.AHEAD)
+                task = loop.create_task(self._start(blob, asker))
+                self._begun[blob] = Beginning(task, asker)
         if self._waiting and not self._resolving:
             workers = min(self._limits.transfers, len(self._waiting))
             blobs = iter(tuple(self._waiting))
@@ -209,9 +232,10 @@ class Image:
         spent = sum(self._starter.cost(begun) for begun in self._begun)
         return not spent or spent + self._starter.cost(blob) <= self._limits.bytes
 
-    async def _start(self, blob: Descriptor) -> Begun | None:
+    async def _start(self, blob: Descriptor, asker: Asker) -> Begun | None:
         tell_ahead()
-        return await self._starter.begin(self._reader, self.key[1], blob, self._side_by_side)
+        beside = self._side_by_side
+        return await self._starter.begin(self._reader, self.key[1], blob, beside, asker)
 
     async def _resolve(self, blobs: Iterator[Descriptor]) -> None:
         """Resolve one after the other what is not begun yet, beside others that do the same."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from cachetools import LRUCache
 
 from addon.descriptors import Descriptor, parse_blobs
+from addon.fields import first_of
 from addon.headers import Fields
 
 # distribution-spec, "Pushing Manifests": registries take manifests up to 4 MiB.
@@ -62,7 +63,7 @@ def keep(digest: str, fields: Fields, content: bytes) -> Kept | None:
     if make is None or make(content).hexdigest() != expected:
         return None
     kept = [(n, v) for n, v in fields if n.lower() in _KEPT_FIELDS]
-    if not any(n.lower() == "docker-content-digest" for n, _ in kept):
+    if first_of(kept, "docker-content-digest") is None:
         kept.append(("Docker-Content-Digest", digest))
     return Kept(digest, kept, content, parse_blobs(content))
 

@@ -14,7 +14,7 @@ from mitmproxy import ctx, exceptions, http
 from mitmproxy.addonmanager import Loader
 from mitmproxy.flow import Flow
 
-from addon.option import Option
+from addon.option import Option, check_numbers, declare
 from addon.ownflows import FAILED_MARK, OWN_MARK
 from addon.sockets import listens
 
@@ -25,6 +25,7 @@ OPTION = Option(
     int,
     2000,
     "Flows that the page or the terminal program keeps; the oldest go first.",
+    least=1,
 )
 
 # Bytes of all bodies together that the flows hold: a flow keeps a body of 1 MiB at most, and
@@ -65,19 +66,21 @@ class InspectedFlows:
 
     def load(self, loader: Loader) -> None:
         """Declare the option, and look for a list."""
-        loader.add_option(OPTION.name, OPTION.type, OPTION.default, OPTION.help)
+        declare(loader, [OPTION])
         view = ctx.master.addons.get("view")  # type: ignore[no-untyped-call]
         if view is not None:
             self.addons.append(Oldest(view))
 
     def configure(self, updated: set[str]) -> None:
         """Refuse a list without a flow."""
-        if OPTION.name not in updated or ctx.options.docxy_inspect_flows >= 1:
+        if OPTION.name not in updated:
             return
-        line = f"{OPTION.name}: {ctx.options.docxy_inspect_flows} is less than 1"
-        if listens():
-            raise exceptions.OptionsError(line)  # type: ignore[no-untyped-call]
-        logger.error("%s", line)  # it ends the start; raised, it would have a traceback
+        try:
+            check_numbers([OPTION], {OPTION.name: ctx.options.docxy_inspect_flows})
+        except ValueError as e:
+            if listens():
+                raise exceptions.OptionsError(str(e)) from e  # type: ignore[no-untyped-call]
+            logger.error("%s", e)  # it ends the start; raised, it would have a traceback
 
 
 class Oldest:

@@ -5,7 +5,6 @@ mitmproxy's option types are str, int, bool and Sequence[str]; "" stands for "no
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,10 +14,10 @@ from addon.bounds import BOUNDS, Bounds, parse_bounds
 from addon.names import parse_repository
 from addon.networks import Networks, parse_networks
 from addon.option import Option
-from addon.outbound import OutboundSettings
 from addon.realm import parse_public_url
 from addon.registry import Registry, parse_registry
 from addon.warming import WARMING, WarmLimits, parse_warming
+from addon.wayout import WAY_OUT, OutboundSettings, expand, parse_way_out
 
 T = TypeVar("T")
 
@@ -64,13 +63,6 @@ OPTIONS = (
         " taken from these only. Needs docxy_public_url.",
     ),
     Option(
-        "docxy_redirect_private",
-        str,
-        "",
-        "Networks (CIDR, separated by commas) that are not public and to which an upstream's"
-        " redirect may lead all the same.",
-    ),
-    Option(
         "docxy_acme_webroot",
         str,
         "",
@@ -81,19 +73,6 @@ OPTIONS = (
         int,
         80,
         "Port of plain HTTP beside TLS, with run.sh (0: none).",
-    ),
-    Option(
-        "docxy_connect_timeout",
-        int,
-        10,
-        "Seconds for a connection to an upstream, its TLS handshake included.",
-    ),
-    Option(
-        "docxy_stall_timeout",
-        int,
-        30,
-        "Seconds without a byte from an upstream after which it counts as failed, and is asked"
-        " again where that may help.",
     ),
     Option(
         "docxy_show_secrets",
@@ -109,6 +88,7 @@ OPTIONS = (
         "Show each request that the mirror itself sends as a flow of its own, marked, and tied to"
         " the client's request because of which it is sent.",
     ),
+    *WAY_OUT,
     *BOUNDS,
     *WARMING,
 )
@@ -148,7 +128,7 @@ def parse_settings(values: Mapping[str, Any]) -> Settings:
             values["docxy_service"],
             _parsed(values, "docxy_official", _parse_official),
         ),
-        outbound=_outbound(values),
+        outbound=parse_way_out(values),
         bounds=parse_bounds(values),
         public_url=public_url,
         behind_proxy=behind_proxy,
@@ -189,17 +169,6 @@ def _registry_of(mode: str) -> str:
     return f"{scheme}://{host}"
 
 
-def _outbound(values: Mapping[str, Any]) -> OutboundSettings:
-    return OutboundSettings(
-        trusted_ca=_expand(values["ssl_verify_upstream_trusted_ca"]),
-        trusted_confdir=_expand(values["ssl_verify_upstream_trusted_confdir"]),
-        insecure=values["ssl_insecure"],
-        redirect_private=_parsed(values, "docxy_redirect_private", parse_networks),
-        connect_timeout=_parsed(values, "docxy_connect_timeout", _parse_seconds),
-        stall_timeout=_parsed(values, "docxy_stall_timeout", _parse_seconds),
-    )
-
-
 def _parsed(values: Mapping[str, Any], name: str, parse: Callable[[Any], T]) -> T:
     try:
         return parse(values[name])
@@ -211,21 +180,10 @@ def _parse_official(namespace: str) -> str:
     return parse_repository(namespace) if namespace else ""
 
 
-def _parse_seconds(seconds: int) -> float:
-    if seconds < 1:
-        raise ValueError(f"{seconds} is less than one second")
-    return float(seconds)
-
-
 def _parse_folder(path: str) -> Path | None:
     if not path:
         return None
-    folder = Path(_expand(path))
+    folder = Path(expand(path))
     if not folder.is_dir():
         raise ValueError(f"{path!r} is not a folder")
     return folder
-
-
-def _expand(path: str | None) -> str:
-    # Unlike Path.expanduser this leaves `~` alone, and does not raise, where no home is known.
-    return os.path.expanduser(path or "")

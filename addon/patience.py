@@ -7,20 +7,18 @@ each time it takes twice as long.
 
 from __future__ import annotations
 
-SHORTEST = 3.0
-LONGEST = 30.0
-
 
 class Patience:
     """Seconds to wait, which grow while they are in vain and shrink again while they are not."""
 
-    def __init__(self) -> None:
-        self.seconds = SHORTEST
+    def __init__(self, shortest: float, longest: float) -> None:
+        self.seconds = self._shortest = shortest
+        self._longest = max(shortest, longest)
 
     def was_in_vain(self) -> None:
         """Nothing came."""
-        self.seconds = min(self.seconds * 2, LONGEST)
+        self.seconds = min(self.seconds * 2, self._longest)
 
     def was_right(self) -> None:
         """A part came."""
-        self.seconds = max(self.seconds / 2, SHORTEST)
+        self.seconds = max(self.seconds / 2, self._shortest)

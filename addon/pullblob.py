@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
-from functools import partial
 
 from addon.answers import reply_of, with_field
 from addon.asked import Asked
@@ -12,16 +11,16 @@ from addon.blobs import Opened, Spread
 from addon.blobsource import BlobKey, BlobSource
 from addon.bodies import blob_body, blob_length
 from addon.descriptors import Descriptor
-from addon.errors import MirrorError, UpstreamFailure, failure
+from addon.errors import UpstreamFailure, failure
 from addon.headers import Fields, to_client, to_registry
 from addon.inflight import Asker, Urgency
 from addon.lookahead import Ahead, AheadLimits, Begun, narrowed
-from addon.outbound import Answer
 from addon.ranges import Sent, Wanted, parse_wanted
-from addon.readers import not_for_everyone
-from addon.redirects import Redirects, follow
+from addon.readers import Visit, not_for_everyone
+from addon.received import Answer, WholeAnswer, read_whole
+from addon.redirects import follow
 from addon.registry import Registry, authority, same_origin
-from addon.reply import Body, Reply
+from addon.reply import Body, BrokenTransfer, MemoryBody, Reply
 from addon.routes import Blob
 from addon.sharing import EVERYONE, Reader
 from addon.smallblobs import SmallBlob, SmallBlobBody
@@ -41,6 +40,28 @@ _NOT_NOW = (429, 500, 502, 503, 504)
 _NOT_OF_THE_WHOLE = frozenset({"content-length", "content-range"})
 
 logger = logging.getLogger(__name__)
+
+# Bytes of what an upstream says instead of a blob.
+MAX_PAGE = 64 * 1024
+
+
+class OtherSize(BrokenTransfer):
+    """A blob has another size than its manifest says: it comes as it is."""
+
+
+class NoBlob(BrokenTransfer):
+    """What the registry or the CDN says instead of a blob, for all who wait for it."""
+
+    def __init__(self, whole: WholeAnswer) -> None:
+        super().__init__(f"it answered {whole.status} to a blob")
+        self._whole = whole
+
+    @property
+    def answer(self) -> Answer:
+        """The answer, for one of them."""
+        whole = self._whole
+        content = whole.content
+        return Answer(whole.status, whole.fields, len(content), False, MemoryBody(content))
 
 
 class BlobPulls:
@@ -106,7 +127,7 @@ class BlobPulls:
         if blob:
             if begun:
                 begun.close()
-            return await self._small(blob, pull)
+            return await self._small(blob, pull) if pull.first < blob.size else None
         if not isinstance(begun, BegunBlob):
             return None
         if not pull.is_whole:
@@ -121,10 +142,10 @@ class BlobPulls:
         small_blobs = self._upstream.small_blobs
         # What is here although this reader may not have it stays here for others.
         is_open = may_have or small_blobs.get(pull.key) is None
+        is_open = is_open and size is not None and pull.first < size
         if is_open and size is not None and small_blobs.takes(pull.route.digest, size):
-            reply = await self._small(
-                self._begin_small(pull.reader, pull.key, size, Asker(Urgency.ASKED)), pull
-            )
+            asker = Asker(Urgency.ASKED)
+            reply = await self._small(self._begin_small(pull.reader, pull.key, size, asker), pull)
             if reply:
                 return reply
         source = self._source(pull.reader, pull.key, pull.asked)
@@ -134,24 +155,30 @@ class BlobPulls:
         return self._reply(opened, pull)
 
     async def _small(self, blob: SmallBlob, pull: _Pull) -> Reply | None:
-        """A small blob, or None where the registry's own answer is wanted."""
-        first = pull.wanted.first if pull.wanted else 0
-        if first >= blob.size:
-            return None
-        if blob.story is not current():
-            current().takes(blob.story, is_whole=blob.is_whole)
-        try:
-            await blob.head()
-        except MirrorError:
-            return None
-        except OSError as e:
-            # Not as it comes either: a wrong one must not be given whole.
-            raise failure(self._upstream.learnt.now.authority, str(e)) from e
+        """A small blob, or None where it has another size than its manifest says.
+
+        Raises:
+            UpstreamFailure: it cannot be had.
+        """
         last = blob.size - 1
         if pull.wanted and pull.wanted.last is not None:
             last = min(last, pull.wanted.last)
-        body = SmallBlobBody(blob, first, last)
-        return self._with_fields(pull, blob.fields, Sent(first, last, blob.size), body)
+        if blob.story is not current():
+            current().takes(blob.story, is_whole=blob.is_whole)
+        body = SmallBlobBody(blob, pull.first, last)
+        try:
+            fields = await body.head()
+        except BaseException as e:
+            body.close()
+            if isinstance(e, OtherSize):
+                return None
+            if isinstance(e, NoBlob):
+                return self._passed(e.answer, pull)
+            if isinstance(e, OSError):
+                # Not as it comes either: a wrong one must not be given whole.
+                raise failure(self._upstream.learnt.now.authority, str(e)) from e
+            raise
+        return self._with_fields(pull, fields, Sent(pull.first, last, blob.size), body)
 
     async def _forward(self, pull: _Pull) -> Reply:
         """What is neither the whole nor a simple part, as the registry and the CDN answer it."""
@@ -210,9 +237,9 @@ class BlobPulls:
             registry,
             BlobKey(*key),
             url,
-            [*own, *reader.fields],
-            partial(self._upstream.hear, reader, key[1]),
-            None if self._upstream.limits.remember else Redirects(2, self._upstream.wall_clock),
+            own,
+            Visit(self._upstream, reader, key[1]),
+            None if self._upstream.limits.remember else self._upstream.redirects(2),
         )
 
     def _begin_small(
@@ -227,29 +254,28 @@ class BlobPulls:
             source = self._source(reader, key, None)
             opened = await self._upstream.blobs.open(source, None, size, asker, spread)
             host = self._upstream.learnt.now.authority
-            if isinstance(opened, Answer):
+            if isinstance(opened, Opened):
+                if opened.sent.total == size:
+                    return opened.answer.fields, opened.body
                 opened.body.close()
-                raise failure(host, f"it answered {opened.status} to a blob")
-            if opened.sent.total != size:
-                opened.body.close()
-                raise failure(host, f"it has {opened.sent.total} bytes, not {size}")
-            return opened.answer.fields, opened.body
+                raise OtherSize(f"upstream {host}: it has {opened.sent.total} bytes, not {size}")
+            if opened.status == 200:
+                return opened.fields, opened.body  # without a length; it is checked as it comes
+            raise NoBlob(await read_whole(opened, MAX_PAGE))
 
         return self._upstream.small_blobs.begin(key, size, open_body, asker)
 
     async def begin(
-        self, reader: Reader, name: str, blob: Descriptor, side_by_side: int
+        self, reader: Reader, name: str, blob: Descriptor, side_by_side: int, asker: Asker
     ) -> Begun | None:
         """Begin a blob that nobody has asked for yet, beside others of its image."""
         key = (reader.audience, name, blob.digest)
         spread = Spread(self._upstream.blobs.pieces_for(side_by_side), self._window)
         if self._upstream.small_blobs.takes(blob.digest, blob.size):
-            self._begin_small(reader, key, blob.size, Asker(Urgency.AHEAD), spread)
+            self._begin_small(reader, key, blob.size, asker, spread)
             return None
         source = self._source(reader, key, None)
-        opened = await self._upstream.blobs.open(
-            source, None, blob.size, Asker(Urgency.AHEAD), spread
-        )
+        opened = await self._upstream.blobs.open(source, None, blob.size, asker, spread)
         if isinstance(opened, Answer):
             opened.body.close()
             return None
@@ -301,6 +327,11 @@ class _Pull:
     @property
     def name(self) -> str:
         return self.key[1]
+
+    @property
+    def first(self) -> int:
+        """The first byte that is wanted."""
+        return self.wanted.first if self.wanted else 0
 
     @property
     def is_whole(self) -> bool:

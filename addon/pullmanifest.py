@@ -15,12 +15,13 @@ from addon.answers import reply_of, with_field
 from addon.asked import Asked
 from addon.bodies import blob_body
 from addon.errors import UpstreamFailure, failure
+from addon.fields import values_of
 from addon.headers import Fields, to_client, to_registry
 from addon.lookahead import Ahead
 from addon.manifests import MAX_MANIFEST, Accepted, Kept, accepted_types, is_known_digest, keep
 from addon.names import is_digest
-from addon.outbound import Answer, WholeAnswer, discard, read_whole
 from addon.readers import not_for_everyone
+from addon.received import Answer, WholeAnswer, discard, read_whole
 from addon.redirects import follow
 from addon.reply import BrokenTransfer, Reply, whole
 from addon.routes import Manifest
@@ -236,7 +237,7 @@ class ManifestPulls:
         )
         fields = with_field(fields, ("Docker-Content-Digest", kept.digest))
         tags = {"*", kept.digest, f'"{kept.digest}"'}
-        tags |= {v.removeprefix("W/") for n, v in kept.fields if n.lower() == "etag"}
+        tags |= {v.removeprefix("W/") for v in values_of(kept.fields, "etag")}
         if tags & pull.entity_tags:
             return Reply(304, fields, None)
         return whole(200, kept.content, fields)

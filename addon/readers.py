@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import logging
+from dataclasses import replace
+
 from addon.answers import pull_challenge
 from addon.asked import Asked
-from addon.errors import Refusal, UpstreamFailure, failure
+from addon.errors import MirrorError, Refusal, UpstreamFailure, failure
+from addon.headers import Fields
 from addon.registry import authority
 from addon.reply import Reply
 from addon.sharing import EVERYONE, Reader, audience_of, end_of, token_of
 from addon.tokens import NoToken, pull_scope
 from addon.upstream import Upstream
+
+logger = logging.getLogger(__name__)
 
 
 async def reader_of(upstream: Upstream, asked: Asked, repository: str) -> Reader | Reply:
@@ -83,6 +89,45 @@ def _no_token(upstream: Upstream, status: int) -> UpstreamFailure:
     if status == 429:
         return UpstreamFailure(429, "TOOMANYREQUESTS", f"upstream {host}: too many requests")
     return failure(host, f"it gave no token, but answered {status}")
+
+
+class Visit:
+    """A reader who asks for one repository, for longer than its token may last.
+
+    A token of the mirror's own is replaced by a new one once the registry takes it no longer;
+    a client's own credentials are what they are.
+    """
+
+    def __init__(self, upstream: Upstream, reader: Reader, repository: str) -> None:
+        self._upstream = upstream
+        self._reader = reader
+        self._repository = repository
+
+    @property
+    def fields(self) -> Fields:
+        """What the registry is shown.
+
+        Raises:
+            UpstreamFailure: there is no proof to be had.
+        """
+        return self._reader.fields
+
+    async def renew(self) -> bool:
+        """The registry has refused what it was shown: whether there is something new to show."""
+        reader = self._reader
+        if reader.audience != EVERYONE or not reader.authorization:
+            return False
+        try:
+            authorization = await anonymous(self._upstream, self._repository)
+        except MirrorError as e:
+            logger.info("There is no new token for %s: %s", self._repository, e)
+            return False
+        self._reader = replace(reader, authorization=authorization)
+        return authorization != reader.authorization
+
+    def hear(self, status: int) -> None:
+        """Note what the registry itself has answered."""
+        self._upstream.hear(self._reader, self._repository, status)
 
 
 def not_for_everyone(repository: str) -> Refusal:

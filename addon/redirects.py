@@ -17,16 +17,13 @@ from cachetools import LRUCache
 
 from addon.errors import UpstreamFailure, failure
 from addon.headers import Fields, without_authorization
-from addon.outbound import Answer, Outbound, discard
+from addon.outbound import Outbound
+from addon.received import Answer, discard
 from addon.registry import Registry, authority, same_origin
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
-MAX_REDIRECTS = 5
-# Seconds before its end that an address is asked for anew, and that one without an end is kept.
+# Seconds before its end that an address is asked for anew.
 MARGIN = 30.0
-UNKNOWN_LIFETIME = 60.0
-# Whatever an address says; Hub's hold for 20 minutes, S3's for a week at most.
-LONGEST_LIFETIME = 24 * 3600.0
 
 _URL_CHARACTERS = re.compile(r"[!-~]+")
 _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
@@ -47,17 +44,24 @@ async def follow(
     url: str,
     fields: Fields,
     *,
-    at_most: int = MAX_REDIRECTS,
+    followed: int = 0,
     answer_within: float | None = None,
 ) -> Followed:
-    """Ask an address and follow so many of its redirects to the answer that is none.
+    """Ask an address and follow its redirects to the answer that is none.
 
-    Each has to answer within so many seconds, if that is less than the owner said.
+    Args:
+        outbound: the way out.
+        registry: whose content it is.
+        method: GET or HEAD.
+        url: the address.
+        fields: what it is shown.
+        followed: redirects that led to it already.
+        answer_within: seconds for each answer, if that is less than the owner said.
 
     Raises:
         UpstreamFailure: an upstream failed, or a redirect leads where none may.
     """
-    for _ in range(at_most + 1):
+    for _ in range(outbound.max_redirects - followed + 1):
         is_registry = same_origin(url, registry.url)
         if not is_registry:
             # For good: who is redirected back to the registry has been elsewhere.
@@ -72,14 +76,30 @@ async def follow(
             return Followed(answer, url)
         await discard(answer)
         url = resolve_target(registry, url, location)
-    raise failure(authority(url), f"more than {MAX_REDIRECTS} redirects")
+    raise failure(authority(url), f"more than {outbound.max_redirects} redirects")
 
 
 class Redirects:
     """Where blobs are, as long as the presigned addresses hold; kept by method."""
 
-    def __init__(self, entries: int, now: Callable[[], float] = time.time) -> None:
-        """Keep at most so many; `now` is the wall clock, which the addresses speak of."""
+    def __init__(
+        self,
+        entries: int,
+        now: Callable[[], float] = time.time,
+        longest: float = 86400.0,
+        unknown: float = 60.0,
+    ) -> None:
+        """Keep at most so many.
+
+        Args:
+            entries: how many.
+            now: the wall clock, which the addresses speak of.
+            longest: seconds that one is kept at most, whatever it says of its end. Hub's hold for
+                20 minutes, S3's for a week at most.
+            unknown: seconds that one is kept that says nothing of its end.
+        """
+        self._longest = longest
+        self._unknown = unknown
         self._kept: LRUCache[tuple[Hashable, str], tuple[str, float]] = LRUCache(entries)
         self._now = now
 
@@ -95,7 +115,10 @@ class Redirects:
 
     def keep(self, key: Hashable, method: str, url: str) -> None:
         """Note where a blob is."""
-        self._kept[key, method] = (url, expires_at(url, self._now()))
+        now = self._now()
+        end = expires_at(url)
+        until = now + self._unknown if end is None else min(end, now + self._longest) - MARGIN
+        self._kept[key, method] = (url, until)
 
     def forget(self, key: Hashable, method: str) -> None:
         """It does not hold."""
@@ -107,16 +130,16 @@ class Redirects:
             del self._kept[kept]
 
 
-def expires_at(url: str, now: float) -> float:
-    """Until when a presigned address may be used again, in seconds since 1970.
+def expires_at(url: str) -> float | None:
+    """When a presigned address ends, in seconds since 1970; None where it does not say.
 
     CloudFront says `Expires=<seconds since 1970>`, S3 and its kin `X-Amz-Date` and
-    `X-Amz-Expires=<seconds>`; of any other address nothing is known.
+    `X-Amz-Expires=<seconds>`.
     """
     try:
-        return min(_end(dict(parse_qsl(urlsplit(url).query))), now + LONGEST_LIFETIME) - MARGIN
+        return _end(dict(parse_qsl(urlsplit(url).query)))
     except (KeyError, ValueError, OverflowError):
-        return now + UNKNOWN_LIFETIME
+        return None
 
 
 def _end(query: dict[str, str]) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from asyncio import sleep
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import TypeVar
 
 from tenacity import (
@@ -15,23 +16,32 @@ from tenacity import (
     stop_after_attempt,
 )
 
-MAX_TRIES = 4
 FIRST_PAUSE = 0.2
-# Seconds of `Retry-After` that a client can be let wait; beyond that, it gets the answer.
-LONGEST_PAUSE = 5.0
 
 T = TypeVar("T")
 
 
+@dataclass(frozen=True, slots=True)
+class Tries:
+    """How often something is tried, and the longest pause between two tries, in seconds.
+
+    An answer that asks for a longer one is taken: nobody can be let wait for it.
+    """
+
+    most: int = 4
+    longest_pause: float = 5.0
+
+
 def pause(tries: int, retry_after: str | None) -> float:
-    """Seconds before the next try: what the upstream asks for, else twice as long each time."""
+    """Seconds after so many tries: what the upstream asks for, else twice as long each time."""
     if retry_after and retry_after.isascii() and retry_after.isdigit():
         return float(retry_after)
-    return float(FIRST_PAUSE * 2 ** (tries - 1))
+    return float(FIRST_PAUSE * 2 ** min(tries - 1, 30))
 
 
 async def tried(
     ask: Callable[[], Awaitable[T]],
+    tries: Tries,
     *,
     may_pass: Callable[[BaseException], bool],
     asks_to_wait: Callable[[T], str | None],
@@ -41,6 +51,7 @@ async def tried(
 
     Args:
         ask: one try.
+        tries: how many.
         may_pass: whether an error may be gone with the next try.
         asks_to_wait: of an answer that may be another one next time, its `Retry-After` ("" where
             it has none); None for every answer that is to be taken.
@@ -48,7 +59,8 @@ async def tried(
     """
 
     def wait(state: RetryCallState) -> float:
-        return pause(state.attempt_number, _retry_after(state))
+        asked = pause(state.attempt_number, _retry_after(state))
+        return min(asked, tries.longest_pause)
 
     def _retry_after(state: RetryCallState) -> str | None:
         outcome = state.outcome
@@ -56,7 +68,7 @@ async def tried(
 
     def is_to_be_tried(answer: T) -> bool:
         asked = asks_to_wait(answer)
-        return asked is not None and pause(1, asked) <= LONGEST_PAUSE
+        return asked is not None and pause(1, asked) <= max(tries.longest_pause, FIRST_PAUSE)
 
     async def before_sleep(state: RetryCallState) -> None:
         if state.outcome is not None and not state.outcome.failed:
@@ -69,7 +81,7 @@ async def tried(
 
     retrying = AsyncRetrying(
         sleep=sleep,
-        stop=stop_after_attempt(MAX_TRIES),
+        stop=stop_after_attempt(tries.most),
         wait=wait,
         retry=retry_any(retry_if_exception(may_pass), retry_if_result(is_to_be_tried)),
         before_sleep=before_sleep,

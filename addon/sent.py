@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from addon.fields import first_of
 from addon.headers import Fields
 from addon.hosts import Host
 from addon.story import Story
@@ -64,8 +65,7 @@ class Sent:
     @property
     def part(self) -> str:
         """The range that it asks for, empty for the whole."""
-        value = next((v for n, v in self.fields if n.lower() == "range"), "")
-        return value.removeprefix("bytes=")
+        return (first_of(self.fields, "range") or "").removeprefix("bytes=")
 
     def since_1970(self, at: float) -> float | None:
         """A time of this request's on the wall clock."""

@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable
 
 from addon.errors import MirrorError
 from addon.headers import Fields
-from addon.inflight import Asker, Urgency
+from addon.inflight import Asker
 from addon.reply import SLICE, Body, BrokenTransfer
 from addon.story import current
 
@@ -145,13 +145,24 @@ class SmallBlobBody:
         self._at = first
         self._last = last
         self._is_open = True
+        # From now on: what somebody waits for must neither be thrown out nor wait its turn.
         blob.readers += 1
-        blob.asker.urgency = min(blob.asker.urgency, Urgency.ASKED)
+        blob.asker.claim()
 
     @property
     def is_ready(self) -> bool:
         """Whether the next slice is here."""
         return self._at <= self._last and self._blob.has(self._at)
+
+    async def head(self) -> Fields:
+        """The fields that came with it, once it is known whether there is such a blob.
+
+        Raises:
+            MirrorError: there is none to be had.
+            OSError: it broke off.
+        """
+        await self._blob.head()
+        return self._blob.fields
 
     async def read(self) -> bytes:
         """The next slice."""

@@ -23,6 +23,7 @@ from addon.congestion import (
     set_congestion_control,
     system_congestion_control,
 )
+from addon.option import declare
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +46,7 @@ class ClientSockets:
 
     def load(self, loader: Loader) -> None:
         """Declare the option, and wait for sockets: they are made before `running`."""
-        loader.add_option(OPTION.name, OPTION.type, OPTION.default, OPTION.help)
+        declare(loader, [OPTION])
         proxyserver = _proxyserver()
         if proxyserver:
             proxyserver.servers.changed.connect(self._changed)

@@ -20,13 +20,15 @@ from addon.fetching import Fetcher
 from addon.hooks import Flows
 from addon.loglines import PAGE, LogLines
 from addon.networks import is_loopback
+from addon.option import declare
 from addon.options import OPTIONS, Settings, parse_settings
-from addon.outbound import Outbound, OutboundSettings
+from addon.outbound import Outbound
 from addon.ownflows import OwnFlows
 from addon.realm import Entrance
 from addon.tls import Certificates
 from addon.upstream import Upstream
 from addon.warming import Warming
+from addon.wayout import OutboundSettings
 from addon.wire import end_clients
 
 logger = logging.getLogger(__name__)
@@ -71,8 +73,7 @@ class Startup:
 
     def load(self, loader: Loader) -> None:
         """Declare the options."""
-        for option in OPTIONS:
-            loader.add_option(option.name, option.type, option.default, option.help)
+        declare(loader, OPTIONS)
         self._flows.inner.install()
         self._lines.install()
         if _is_unsaid("termlog_verbosity"):

@@ -22,32 +22,42 @@ from addon.certificates import (
     read_pair,
 )
 from addon.expiry import ExpiryReminder
+from addon.option import Option, declare
 from addon.privatefile import PrivateFile, is_private_file
 from addon.renewal import Renewal
 
 logger = logging.getLogger(__name__)
 
-OPTIONS = {
-    "docxy_cert_path": (
+OPTIONS = (
+    Option(
+        "docxy_cert_path",
+        str,
         "",
         "The certificate with its chain (acme.sh's fullchain.cer), PEM. If empty, the environment's"
         " CERT_PATH.",
     ),
-    "docxy_key_path": (
+    Option(
+        "docxy_key_path",
+        str,
         "",
         "The key of docxy_cert_path, PEM without a passphrase. If empty, the environment's"
         " KEY_PATH.",
     ),
-    "docxy_domain": (
+    Option(
+        "docxy_domain",
+        str,
         "",
         "Instead of the two paths: the domain, such as example.com, whose certificate acme.sh"
         " holds. If empty, the environment's DOMAIN, else the only domain that acme.sh holds.",
     ),
-    "docxy_acme_home": (
+    Option(
+        "docxy_acme_home",
+        str,
         "~/.acme.sh",
         "The directory of acme.sh. If empty, no certificate is looked for there.",
     ),
-}
+)
+_NAMES = frozenset(option.name for option in OPTIONS)
 
 
 def utc_now() -> datetime:
@@ -93,12 +103,11 @@ class Certificates:
 
     def load(self, loader: Loader) -> None:
         """Declare the options."""
-        for name, (default, text) in OPTIONS.items():
-            loader.add_option(name, str, default, text)
+        declare(loader, OPTIONS)
 
     def configure(self, updated: set[str]) -> None:
         """Take what the options ask for into use."""
-        if self._swapping or updated.isdisjoint({*OPTIONS, "certs"}):
+        if self._swapping or updated.isdisjoint({*_NAMES, "certs"}):
             return
         try:
             self._apply()

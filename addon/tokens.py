@@ -21,7 +21,7 @@ from urllib.parse import parse_qsl, quote_plus
 from cachetools import LRUCache
 
 from addon.errors import UpstreamFailure
-from addon.outbound import WholeAnswer
+from addon.received import WholeAnswer
 from addon.singleflight import SingleFlight
 from addon.story import Source, current
 
@@ -30,12 +30,9 @@ logger = logging.getLogger(__name__)
 # Seconds before its end that a token is given no more, and before that asked for anew.
 SPARE = 60.0
 REFRESH_BEFORE = 60.0
-# Seconds since somebody used a token for which it counts as in use.
-IN_USE = 120.0
 # Seconds that a token must still hold to be given because the service gives no new one.
 LAST_RESORT = 10.0
 DEFAULT_LIFETIME = 60.0
-LONGEST_LIFETIME = 24 * 3600.0
 # Seconds for which a client is told to go on with a token that has ended, or is about to. Docker
 # and Podman take anything less for 60, and containerd would come for a token at each request;
 # anything more would keep them from a new one when the service is back.
@@ -102,6 +99,8 @@ class Tokens:
         entries: int,
         now: Callable[[], float] = time.monotonic,
         stale_time: float = 0.0,
+        longest: float = 86400.0,
+        use_time: float = 120.0,
     ) -> None:
         """Keep at most so many.
 
@@ -110,7 +109,11 @@ class Tokens:
             entries: how many are kept, 0 for none.
             now: the clock.
             stale_time: seconds since its end for which a token of ours still stands for everyone.
+            longest: seconds that one is kept at most, whatever is said of its end.
+            use_time: seconds since somebody used it for which it counts as in use.
         """
+        self._longest = longest
+        self._use_time = use_time
         self._ask = ask
         self._now = now
         self._stale_time = stale_time
@@ -190,7 +193,7 @@ class Tokens:
         now = self._now()
         used = self._used.get(scopes, -math.inf)
         is_due = token.refreshed_from <= now < token.ends
-        return is_due and token.given_until > token.asked and now - used < IN_USE
+        return is_due and token.given_until > token.asked and now - used < self._use_time
 
     def _note_use(self, scopes: Scopes) -> None:
         if self._keeps:
@@ -223,7 +226,7 @@ class Tokens:
     async def _fetch(self, scopes: Scopes) -> Token:
         async def fetch() -> Token:
             asked_at = self._now()
-            token = _parse(await self._ask(scopes), scopes, asked_at)
+            token = _parse(await self._ask(scopes), scopes, asked_at, self._longest)
             if self._keeps:
                 self._kept[scopes] = token
                 self._ours[_hash(token.value)] = (scopes, token.ends)
@@ -273,7 +276,7 @@ def _hash(value: str) -> bytes:
     return hashlib.sha256(value.encode("latin-1", "replace")).digest()
 
 
-def _parse(reply: WholeAnswer, scopes: Scopes, asked_at: float) -> Token:
+def _parse(reply: WholeAnswer, scopes: Scopes, asked_at: float, longest: float) -> Token:
     if reply.status != 200:
         raise NoToken(reply)
     try:
@@ -285,4 +288,4 @@ def _parse(reply: WholeAnswer, scopes: Scopes, asked_at: float) -> Token:
         raise NoToken(reply) from e
     if not is_token or not lifetime > 0:  # no number is not greater either
         raise NoToken(reply)
-    return Token(value, scopes, asked_at, asked_at + min(lifetime, LONGEST_LIFETIME), answer)
+    return Token(value, scopes, asked_at, asked_at + min(lifetime, longest), answer)

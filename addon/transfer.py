@@ -7,7 +7,7 @@ bytes are soon here, and grow, so that a large blob costs few requests. Wherever
 piece breaks off, it goes on at the byte that it had reached.
 
 A slow client holds little: the pieces on their way lie within a window, which grows only while
-the client waits for bytes, and which is a fair part of a budget for the whole mirror.
+the client waits for bytes, and within a budget for the whole mirror.
 """
 
 from __future__ import annotations
@@ -32,15 +32,33 @@ logger = logging.getLogger(__name__)
 KIB = 1024
 FIRST_PIECE = 128 * KIB
 FIRST_WINDOW = 32 * FIRST_PIECE
-LARGEST_WINDOW = 32 * 1024 * KIB
 # What is left of a piece is shared with a connection that has become free, if it would take so
 # many round trips, and if so many bytes are left to each.
 WORTH_SHARING = 4
 LEAST_SHARED = 64 * KIB
-# Failures in a row, without a byte between them, after which a transfer is given up.
-MAX_FAILURES = 6
+# Seconds before the second try to go on.
 FIRST_PAUSE = 0.1
-LONGEST_PAUSE = 5.0
+
+_CLOSED = "the transfer was closed before its end"
+
+
+@dataclass(frozen=True, slots=True)
+class TransferLimits:
+    """The bounds of one transfer: bytes on their way, failures, and times in seconds.
+
+    `tries` are failures in a row without a byte between them, `lag_seconds` what a piece may keep
+    waiting for a byte at first, and `stall_seconds` in the end.
+    """
+
+    window: int = 32 * 1024 * KIB
+    tries: int = 6
+    longest_pause: float = 5.0
+    lag_seconds: float = 3.0
+    stall_seconds: float = 30.0
+
+    def patience(self) -> Patience:
+        """How long a piece is waited for."""
+        return Patience(self.lag_seconds, self.stall_seconds)
 
 
 class NoParts(OSError):
@@ -65,7 +83,8 @@ class Source(Protocol):
 class Failures:
     """Failures in a row, and the growing pause after each."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: TransferLimits) -> None:
+        self._limits = limits
         self._count = 0
 
     def forget(self) -> None:
@@ -79,10 +98,11 @@ class Failures:
             BrokenTransfer: there were too many.
         """
         self._count += 1
-        if self._count > MAX_FAILURES:
-            raise BrokenTransfer(f"given up after {MAX_FAILURES} tries: {error}") from error
+        if self._count > self._limits.tries:
+            raise BrokenTransfer(f"given up after {self._limits.tries} tries: {error}") from error
         if self._count > 1:
-            await asyncio.sleep(min(FIRST_PAUSE * 2 ** (self._count - 2), LONGEST_PAUSE))
+            pause = FIRST_PAUSE * 2 ** min(self._count - 2, 30)
+            await asyncio.sleep(min(pause, self._limits.longest_pause))
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +124,7 @@ class Stream:
         begun: Begun | None,
         asker: Asker,
         broke: Callable[[], None] = lambda: None,
+        limits: TransferLimits | None = None,
     ) -> None:
         """Ask `source` for what `begun` does not hold; `broke` is told when a byte is missing."""
         self.at = first
@@ -114,7 +135,8 @@ class Stream:
         self._source = source
         self._begun = begun
         self._opened_at = (first, monotonic())
-        self._failures = Failures()
+        self._failures = Failures(limits or TransferLimits())
+        self._is_closed = False
 
     async def read(self) -> bytes:
         """The next bytes, `b""` after the last.
@@ -123,12 +145,16 @@ class Stream:
             BrokenTransfer: they could not be had in the end.
         """
         while self.at <= self._last:
+            if self._is_closed:
+                raise BrokenTransfer(_CLOSED)
             try:
                 chunk = await self._read()
             except NoParts:
                 raise
             except (OSError, MirrorError) as e:
-                self.close()
+                if self._is_closed:
+                    raise BrokenTransfer(_CLOSED) from e
+                self._drop()
                 logger.info("A blob goes on at byte %d: %s", self.at, e)
                 self.is_broken = True
                 current().resumed += 1
@@ -144,9 +170,14 @@ class Stream:
     async def _read(self) -> bytes:
         if self._begun is None:
             body = await self._source.open(Wanted(self.at, self._last), self._asker)
+            if self._is_closed:
+                body.close()
+                raise BrokenTransfer(_CLOSED)
             self._begun = Begun(body, self._last)
             self._opened_at = (self.at, monotonic())
         chunk = await self._begun.body.read()
+        if self._begun is None:
+            raise BrokenTransfer(_CLOSED)
         if not chunk:
             raise BrokenTransfer("the body ended too early")
         return chunk[: self._begun.last + 1 - self.at]
@@ -154,7 +185,7 @@ class Stream:
     def _advance(self, length: int) -> None:
         self.at += length
         if self._begun and self.at > self._begun.last:
-            self.close()
+            self._drop()
 
     @property
     def seconds_left(self) -> float:
@@ -183,6 +214,11 @@ class Stream:
             self._begun.body.close()
 
     def close(self) -> None:
+        """End it: nothing is asked for any more."""
+        self._is_closed = True
+        self._drop()
+
+    def _drop(self) -> None:
         """End the connection, or give it back where it is read to its end."""
         if self._begun:
             self._begun.body.close()
@@ -240,6 +276,7 @@ class Pieces:
         asker: Asker,
         window: int = FIRST_WINDOW,
         most: Callable[[], int] = lambda: 1,
+        limits: TransferLimits | None = None,
     ) -> None:
         """Begin; so many bytes as the window holds may be here before anybody reads.
 
@@ -251,12 +288,13 @@ class Pieces:
         self._most = most
         self._budget = budget
         self._asker = asker
-        self._patience = Patience()
+        self._limits = limits or TransferLimits()
+        self._patience = self._limits.patience()
         self._changed = asyncio.Event()
         self._pieces: deque[Piece] = deque()
         self._next = first
         self._given = first
-        self._window = window
+        self._window = min(window, self._limits.window)
         self._length = last + 1 - first
         self._is_open = True
         budget.enter()
@@ -275,6 +313,7 @@ class Pieces:
             if piece.chunks:
                 chunk = piece.chunks.popleft()
                 self._given += len(chunk)
+                self._budget.give(len(chunk))
                 self._fill()
                 return chunk
             if piece.error:
@@ -286,7 +325,7 @@ class Pieces:
                 continue
             await self._wait(piece)
         if self._given <= self._last:
-            raise BrokenTransfer("the transfer was closed before its end")
+            raise BrokenTransfer(_CLOSED)
         self.close()
         return b""
 
@@ -297,7 +336,7 @@ class Pieces:
 
     def claim(self) -> None:
         """A client waits for it now."""
-        self._asker.urgency = Urgency.ASKED
+        self._asker.claim()
         self._fill()
 
     def close(self) -> None:
@@ -306,6 +345,7 @@ class Pieces:
             return
         self._is_open = False
         self._budget.leave()
+        self._budget.give(self._next - self._given)
         for piece in self._pieces:
             piece.close()
         self._pieces.clear()
@@ -317,7 +357,7 @@ class Pieces:
                 # The others' bytes do not make up for those that the client waits for.
                 while not (piece.chunks or piece.is_done):
                     # The client is faster than the line: more may be on its way.
-                    self._window = min(self._window * 2, LARGEST_WINDOW)
+                    self._window = min(self._window * 2, self._limits.window)
                     self._fill()
                     self._changed.clear()
                     await self._changed.wait()
@@ -337,9 +377,12 @@ class Pieces:
             broken = min(sum(piece.stream.is_broken for piece in running), self._side_by_side)
         room = self._side_by_side + broken - len(running)
         while self._is_open and self._next <= self._last and room > 0:
-            window = self._budget.share(self._window + broken * LARGEST_PIECE, FIRST_PIECE)
+            held = self._next - self._given
+            share = self._budget.share(held, self._asker.urgency)
+            window = min(self._window + broken * LARGEST_PIECE, share)
             length = min(self._piece_length(window), self._last + 1 - self._next)
-            if self._pieces and self._next + length - self._given > window:
+            # Where there is no room at all, it goes on with one piece of the smallest size.
+            if held and held + length > window:
                 return
             self._start(length)
             room -= 1
@@ -365,9 +408,11 @@ class Pieces:
     def _start(self, length: int, begun: Begun | None = None) -> None:
         self._pieces.append(self._piece(self._next, self._next + length - 1, begun))
         self._next += length
+        self._budget.take(length)
 
     def _piece(self, first: int, last: int, begun: Begun | None = None) -> Piece:
-        stream = Stream(self._source, first, last, begun, self._asker, self._fill)
+        asker, limits = self._asker, self._limits
+        stream = Stream(self._source, first, last, begun, asker, self._fill, limits)
         return Piece(stream, self._changed.set, self._ended)
 
     def _ended(self) -> None:
@@ -392,7 +437,7 @@ class OneStream:
             BrokenTransfer: they could not be had in the end.
         """
         if not self._is_open:
-            raise BrokenTransfer("the transfer was closed before its end")
+            raise BrokenTransfer(_CLOSED)
         return await self._stream.read()
 
     def claim(self) -> None:

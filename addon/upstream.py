@@ -14,8 +14,9 @@ from addon.errors import failure
 from addon.headers import to_token_service
 from addon.learning import LearntRegistry
 from addon.manifests import Manifests
-from addon.outbound import Outbound, WholeAnswer, read_whole
+from addon.outbound import Outbound
 from addon.pulllimits import PullLimits
+from addon.received import WholeAnswer, read_whole
 from addon.redirects import Redirects
 from addon.registry import Registry, authority, same_origin
 from addon.reply import BrokenTransfer
@@ -44,6 +45,9 @@ class Limits:
     manifest_bytes: int = 16 * 1024 * 1024
     blob_bytes: int = 64 * 1024 * 1024
     largest_blob: int = 8 * 1024 * 1024
+    remember_time: float = 86400.0
+    redirect_time: float = 60.0
+    token_use_time: float = 120.0
 
 
 class Upstream:
@@ -69,16 +73,26 @@ class Upstream:
         self.used: Callable[[], None] = _ignore
         self.access = Access(limits.recheck_time if limits.remember else 0.0, kept, now)
         self.tokens = Tokens(
-            self._ask_for_token, limits.entries if limits.remember else 0, now, limits.stale_time
+            self._ask_for_token,
+            limits.entries if limits.remember else 0,
+            now,
+            limits.stale_time,
+            limits.remember_time,
+            limits.token_use_time,
         )
         self.manifests = Manifests(limits.manifest_bytes if limits.remember else 1, kept, now)
-        self.blobs = Blobs(outbound, blob_limits, Redirects(kept, wall_clock))
+        self.blobs = Blobs(outbound, blob_limits, self.redirects(kept))
         largest = limits.largest_blob if limits.remember else 0
         self.small_blobs = SmallBlobs(limits.blob_bytes, largest)
         self.sizes: LRUCache[Key, int] = LRUCache(kept)
         # Digests that a manifest has named as an image's config; a content is one for everybody.
         self.configs: LRUCache[str, bool] = LRUCache(kept)
         self.pull_limits = PullLimits(now)
+
+    def redirects(self, entries: int) -> Redirects:
+        """A memory for so many addresses of blobs."""
+        limits = self.limits
+        return Redirects(entries, self.wall_clock, limits.remember_time, limits.redirect_time)
 
     def hear(self, reader: Reader, repository: str, status: int) -> None:
         """Note what the registry itself has answered to a reader of a repository."""

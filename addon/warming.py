@@ -21,7 +21,7 @@ from addon.errors import MirrorError
 from addon.headers import to_registry
 from addon.hosts import NEAR_SECONDS
 from addon.learning import LearntRegistry
-from addon.option import Option
+from addon.option import Option, check_numbers
 from addon.outbound import Outbound
 from addon.registry import authority, same_origin
 from addon.spares import Spares
@@ -29,9 +29,9 @@ from addon.story import UNTOLD, meant_as, tell
 
 logger = logging.getLogger(__name__)
 
-# Seconds until idle connections are asked again: less than the 60 for which many hosts, and the
-# pool itself, keep them. A host that had closed them all by then is asked sooner.
-INTERVAL = 45.0
+# Idle connections are used after so much of the time for which the pool, and many hosts, keep them.
+INTERVAL_SHARE = 0.75
+# Seconds; a host that closes them sooner than this is asked for nothing.
 SHORTEST_INTERVAL = 8.0
 # What a first answer takes of a near host: TCP, TLS, the request, and the work of all three.
 SETUP_ROUND_TRIPS = 8
@@ -43,20 +43,35 @@ WARMING = (
         900,
         "Seconds after the start, and after each request, for which connections to upstreams are"
         " kept open (0: none is opened before it is needed).",
+        least=0,
     ),
-    Option("docxy_warm_registry", int, 10, "Connections to the registry that are kept open."),
+    Option(
+        "docxy_warm_registry",
+        int,
+        10,
+        "Connections to the registry that are kept open.",
+        least=0,
+    ),
     Option(
         "docxy_warm_token_service",
         int,
         2,
         "Connections to the token service that are kept open.",
+        least=0,
     ),
     Option(
         "docxy_warm_cdn",
         int,
         28,
-        "Connections that are kept open to each host that the registry's redirects lead to; where"
-        " they break off, up to twice as many more.",
+        "Connections that are kept open to each host that the registry's redirects lead to.",
+        least=0,
+    ),
+    Option(
+        "docxy_warm_spares",
+        int,
+        56,
+        "Connections to one host that are held in reserve at most, where others break off.",
+        least=0,
     ),
     Option(
         "docxy_state_dir",
@@ -70,12 +85,17 @@ WARMING = (
 
 @dataclass(frozen=True, slots=True)
 class WarmLimits:
-    """How long after a request, in seconds, and how many connections to each kind of host."""
+    """How long after a request, and how many connections to each kind of host. Times in seconds.
+
+    Idle ones are used every `interval`; where a host has closed them all by then, sooner.
+    """
 
     seconds: float = 900.0
     registry: int = 10
     token_service: int = 2
     cdn: int = 28
+    spares: int = 56
+    interval: float = 45.0
     state_dir: Path | None = None
 
 
@@ -112,7 +132,7 @@ class Warming:
         self._task: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
         self._is_closed = False
-        self._spares = Spares(outbound, 2 * limits.cdn)
+        self._spares = Spares(outbound, limits.spares)
 
     def start(self) -> None:
         """Open connections now, before the first client comes."""
@@ -156,7 +176,10 @@ class Warming:
             async with asyncio.TaskGroup() as group:
                 places = await self._places()
                 # Of a place that is none any more nothing is due.
-                rounds = {each.url: rounds.get(each.url) or Round() for each in places}
+                rounds = {
+                    each.url: rounds.get(each.url) or Round(self._limits.interval)
+                    for each in places
+                }
                 for place in places:
                     if rounds[place.url].due <= self._now():
                         group.create_task(self._refresh(place, rounds[place.url]))
@@ -237,20 +260,17 @@ def _say_why(task: asyncio.Task[None]) -> None:
 class Round:
     """When a place is asked again."""
 
-    def __init__(self) -> None:
+    def __init__(self, interval: float) -> None:
         self.due = 0.0
-        self._interval = INTERVAL
+        self._interval = interval
         self._count = 0
 
     def over(self, now: float, *, all_were_closed: bool) -> None:
         """It was asked; `all_were_closed` since the time before, for which it was too late."""
         if all_were_closed and self._count:
-            self._interval = max(self._interval / 2, SHORTEST_INTERVAL)
+            self._interval = max(self._interval / 2, min(self._interval, SHORTEST_INTERVAL))
         self._count += 1
         self.due = now + self._interval
-
-
-_COUNTS = ("docxy_warm_registry", "docxy_warm_token_service", "docxy_warm_cdn")
 
 
 def parse_warming(values: Mapping[str, Any]) -> WarmLimits:
@@ -259,12 +279,17 @@ def parse_warming(values: Mapping[str, Any]) -> WarmLimits:
     Raises:
         ValueError: one is too low, or the state directory is no folder.
     """
-    for name in ("docxy_warm_time", *_COUNTS):
-        if values[name] < 0:
-            raise ValueError(f"{name}: {values[name]} is less than 0")
+    check_numbers(WARMING, values)
     named = values["docxy_state_dir"]
     folder = Path(named).expanduser() if named else None
     if folder and folder.exists() and not folder.is_dir():
         raise ValueError(f"docxy_state_dir: {named!r} is not a folder")
-    registry, token_service, cdn = (values[name] for name in _COUNTS)
-    return WarmLimits(values["docxy_warm_time"], registry, token_service, cdn, folder)
+    return WarmLimits(
+        seconds=values["docxy_warm_time"],
+        registry=values["docxy_warm_registry"],
+        token_service=values["docxy_warm_token_service"],
+        cdn=values["docxy_warm_cdn"],
+        spares=values["docxy_warm_spares"],
+        interval=INTERVAL_SHARE * values["docxy_idle_time"],
+        state_dir=folder,
+    )

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from cachetools import LRUCache
 
-# Images without a claim after which a client is a watcher of tags, and how many are remembered.
-PATIENCE = 3
-MAX_CLIENTS = 4096
-
 
 class Watchers:
     """What became of what was begun for each client."""
 
-    def __init__(self) -> None:
-        self._unclaimed: LRUCache[str, int] = LRUCache(MAX_CLIENTS)
+    def __init__(self, images: int, clients: int) -> None:
+        """A client is a watcher of tags after so many images without a claim."""
+        self._images = images
+        self._unclaimed: LRUCache[str, int] = LRUCache(clients)
 
     def __len__(self) -> int:
         return len(self._unclaimed)
@@ -21,8 +19,8 @@ class Watchers:
     def asked(self, client: str) -> bool:
         """Note an image; whether anything should be begun for this client."""
         count = self._unclaimed.get(client, 0)
-        self._unclaimed[client] = min(count + 1, PATIENCE)
-        return count < PATIENCE
+        self._unclaimed[client] = min(count + 1, self._images)
+        return count < self._images
 
     def claimed(self, client: str) -> None:
         """Note a blob: this client pulls."""

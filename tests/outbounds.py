@@ -11,7 +11,8 @@ from addon.destinations import Destinations
 from addon.errors import MirrorError
 from addon.headers import Fields
 from addon.hosts import Hosts
-from addon.outbound import Answer, Outbound
+from addon.outbound import Outbound
+from addon.received import Answer
 from addon.registry import authority
 from addon.reply import Body, MemoryBody
 
@@ -51,6 +52,7 @@ class FakeOutbound:
     asked: list[Asked] = field(default_factory=list)
     destinations: Destinations = field(default_factory=Destinations)
     hosts: Hosts = field(default_factory=Hosts)
+    max_redirects: int = 5
 
     async def request(
         self,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from addon import bounds
+from addon import options
 from addon.answering import Answering, Incoming, Pending, internal_error
 from addon.blobs import BlobLimits
 from addon.bounds import parse_bounds
@@ -18,14 +18,15 @@ from addon.fetching import Fetcher
 from addon.lookahead import AheadLimits
 from addon.networks import parse_address, parse_networks
 from addon.options import Settings
-from addon.outbound import Answer, OutboundSettings
+from addon.received import Answer
 from addon.registry import Registry, parse_registry
 from addon.reply import Reply
 from addon.upstream import Limits, Upstream
+from addon.wayout import OutboundSettings
 from tests.outbounds import FakeOutbound, answer, fake
 
 HUB = parse_registry("", official="library")
-BOUNDS = parse_bounds({option.name: option.default for option in bounds.BOUNDS})
+BOUNDS = parse_bounds({option.name: option.default for option in options.OPTIONS})
 DIGEST = "sha256:" + "a" * 64
 VERSION = ("Docker-Distribution-Api-Version", "registry/2.0")
 CREDENTIALS = ("Authorization", "Bearer abc")

@@ -5,8 +5,11 @@ from typing import Any
 import pytest
 
 from addon.bounds import BOUNDS, parse_bounds
+from addon.transfer import TransferLimits
 
-DEFAULTS: dict[str, Any] = {option.name: option.default for option in BOUNDS}
+# A transfer waits and pauses as long as any request to an upstream.
+SHARED = {"docxy_stall_timeout": 30, "docxy_longest_pause": 5}
+DEFAULTS: dict[str, Any] = {option.name: option.default for option in BOUNDS} | SHARED
 NUMBERS = [option for option in BOUNDS if option.type is int]
 
 
@@ -17,12 +20,19 @@ def test_the_defaults_hold() -> None:
     assert (bounds.memory.tag_ttl, bounds.memory.recheck_time) == (30, 300)
     assert bounds.memory.largest_blob == 8 * 1024 * 1024
     assert bounds.blobs.pieces == 24
+    assert bounds.blobs.transfer == TransferLimits()
     assert bounds.ahead.images > 0
+
+
+@pytest.mark.parametrize("name", SHARED)
+def test_what_holds_for_all_requests_holds_for_transfers(name: str) -> None:
+    changed = parse_bounds({**DEFAULTS, name: 77}).blobs.transfer
+    assert 77 in (changed.stall_seconds, changed.longest_pause)
 
 
 @pytest.mark.parametrize("option", NUMBERS, ids=lambda option: option.name)
 def test_a_number_has_a_unit_in_its_help_and_reaches_where_it_is_used(option: Any) -> None:
-    units = ("Seconds", "Bytes", "Entries", "Blobs", "Images", "Pieces", "Connections")
+    units = ("Seconds", "Bytes", "Entries", "Blobs", "Images", "Pieces", "Connections", "Tries")
     assert option.help.startswith(units)
     changed = parse_bounds({**DEFAULTS, option.name: option.default + 1})
     assert changed != parse_bounds(DEFAULTS)

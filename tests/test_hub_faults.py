@@ -71,6 +71,22 @@ class Leaving(Fault):
         return bytes(stop - start)
 
 
+@dataclass(frozen=True)
+class Gone(Fault):
+    """A large body whose connection is lost while the Hub makes the next bytes of it."""
+
+    hub: Hub
+    size: ClassVar = 64 * 1024 * 1024
+
+    def alter_answer(self, asked: Asked, answer: Answer) -> Answer:
+        return replace(answer, body=self)
+
+    def read(self, start: int, stop: int) -> bytes:
+        if start >= 1024 * 1024:
+            self.hub.cdn.drop_connections()
+        return bytes(stop - start)
+
+
 @pytest.fixture
 async def hub() -> AsyncIterator[Hub]:
     async with Hub() as hub:
@@ -230,7 +246,7 @@ class TestDelivery:
 
     @pytest.mark.parametrize("framing", ["length", "chunked", "close"])
     async def test_client_that_leaves_in_a_body_is_noticed(
-        self, hub: Hub, puller: Puller, framing: Framing, caplog: pytest.LogCaptureFixture
+        self, hub: Hub, puller: Puller, framing: Framing
     ) -> None:
         parts = urlsplit((await puller.redirect()).headers["Location"])
         with socket.create_connection((parts.hostname, parts.port)) as plain:
@@ -244,6 +260,18 @@ class TestDelivery:
             await asyncio.to_thread(client.sendall, request.encode())  # the handshake before it
             await self._left(hub)
         assert hub.requests[-1].sent < Leaving.size
+
+    @pytest.mark.parametrize("framing", ["length", "chunked"])
+    async def test_client_that_is_gone_before_the_handler_is_told_is_no_error_of_the_hubs(
+        self, hub: Hub, puller: Puller, framing: Framing, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """The next write fails, as it does in the moment between a reset and the cancelling."""
+        hub.cdn.faults.add(Gone(hub))
+        hub.cdn.faults.add(Delivery(framing))
+        answer = await puller.blob()
+        assert answer.ended in ("short", "reset")
+        assert hub.requests[-1].ended == "left"
+        await self._left(hub)
         assert "Error handling request" not in caplog.text
 
     async def _left(self, hub: Hub) -> None:

@@ -22,33 +22,77 @@ def entering(
     return asyncio.get_running_loop().create_task(enter())
 
 
+async def has_one_place(lanes: Lanes) -> None:
+    """One may enter, and no more."""
+    assert await asyncio.wait_for(lanes.enter(Asker(Urgency.ASKED)), 1)
+    next_ = asyncio.get_running_loop().create_task(lanes.enter(Asker(Urgency.ASKED)))
+    await settle()
+    assert not next_.done()
+    next_.cancel()
+
+
 class TestBudget:
     @pytest.mark.parametrize(
-        ("running", "wanted", "share"),
+        ("others", "held", "urgency", "share"),
         [
-            (0, 500, 500),
-            (1, 500, 500),
-            (1, 5000, 1000),
-            (2, 5000, 500),
-            (4, 100, 100),
-            (4, 5000, 250),
-            # Never less than what makes a transfer go on.
-            (1000, 5000, 10),
+            pytest.param(0, 0, Urgency.ASKED, 800, id="one alone has two thirds"),
+            pytest.param(0, 700, Urgency.ASKED, 800, id="whatever it holds already"),
+            pytest.param(600, 0, Urgency.ASKED, 400, id="the next two thirds of what is left"),
+            pytest.param(1200, 0, Urgency.ASKED, 0, id="nothing is left"),
+            pytest.param(5000, 0, Urgency.ASKED, 0, id="less than nothing is left"),
+            pytest.param(0, 0, Urgency.AHEAD, 600, id="ahead: two thirds of three quarters"),
+            pytest.param(900, 0, Urgency.AHEAD, 0, id="ahead: the last quarter is not for it"),
+            pytest.param(900, 0, Urgency.ASKED, 200, id="but for what clients wait for"),
         ],
     )
-    def test_is_shared_out_evenly(self, running: int, wanted: int, share: int) -> None:
-        budget = Budget(1000)
-        for _ in range(running):
-            budget.enter()
-        assert budget.share(wanted, 10) == share
+    def test_a_transfer_may_hold_a_part_of_what_the_others_leave(
+        self, others: int, held: int, urgency: Urgency, share: int
+    ) -> None:
+        budget = Budget(1200)
+        budget.take(others)
+        budget.take(held)
+        assert budget.share(held, urgency) == share
 
-    def test_who_leaves_makes_room(self) -> None:
-        budget = Budget(1000)
-        for _ in range(10):
-            budget.enter()
-        for _ in range(9):
-            budget.leave()
-        assert (budget.running, budget.share(5000, 10)) == (1, 1000)
+    def test_what_is_given_on_makes_room(self) -> None:
+        budget = Budget(1200)
+        budget.take(1200)
+        budget.give(600)
+        assert (budget.held, budget.share(0, Urgency.ASKED)) == (600, 400)
+
+
+class TestAsker:
+    @pytest.mark.parametrize(
+        ("urgency", "claimed"),
+        [
+            (Urgency.AHEAD, Urgency.ASKED),
+            (Urgency.ASKED, Urgency.ASKED),
+            (Urgency.NOW, Urgency.NOW),
+        ],
+    )
+    def test_is_no_less_urgent_once_it_is_claimed(self, urgency: Urgency, claimed: Urgency) -> None:
+        asker = Asker(urgency)
+        asker.claim()
+        assert asker.urgency is claimed
+
+    def test_its_first_bytes_are_awaited_once_it_is_claimed(self) -> None:
+        asker = Asker(Urgency.AHEAD)
+        first = asker.first
+        assert first.urgency == Urgency.AHEAD
+        asker.claim()
+        assert (first.urgency, asker.first.urgency) == (Urgency.NOW, Urgency.NOW)
+
+    @pytest.mark.parametrize("urgency", list(Urgency))
+    def test_hurries_whom_it_waits_for(self, urgency: Urgency) -> None:
+        leader = Asker(Urgency.AHEAD)
+        Asker(urgency).hurries(leader)
+        assert leader.urgency is urgency
+
+    def test_hurries_whom_it_waits_for_once_it_is_claimed(self) -> None:
+        asker, leader, firsts = (Asker(Urgency.AHEAD) for _ in range(3))
+        asker.hurries(leader)
+        asker.first.hurries(firsts)
+        asker.claim()
+        assert (leader.urgency, firsts.urgency) == (Urgency.ASKED, Urgency.NOW)
 
 
 class TestLanes:
@@ -87,11 +131,52 @@ class TestLanes:
 
         waiting = asyncio.get_running_loop().create_task(enter())
         await settle()
-        claimed.urgency = Urgency.ASKED
+        claimed.claim()
         lanes.leave()
         await settle()
         assert order == ["claimed"]
         assert waiting.done()
+
+    async def test_a_clients_only_stream_needs_no_place(self) -> None:
+        lanes = Lanes(1)
+        await lanes.enter(Asker(Urgency.ASKED))
+        assert await lanes.enter(Asker(Urgency.NOW)) is None
+
+    async def test_who_becomes_one_while_it_waits_goes_on_at_once(self) -> None:
+        lanes = Lanes(1)
+        place = await lanes.enter(Asker(Urgency.AHEAD))
+        asker = Asker(Urgency.AHEAD)
+        waiting = asyncio.get_running_loop().create_task(lanes.enter(asker.first))
+        await settle()
+        asker.claim()
+        await settle()
+        assert waiting.done()
+        assert waiting.result() is None
+        assert place
+        place.leave()
+        await has_one_place(lanes)
+
+    async def test_who_becomes_one_as_it_is_given_a_place_gives_it_back(self) -> None:
+        lanes = Lanes(1)
+        place = await lanes.enter(Asker(Urgency.AHEAD))
+        asker = Asker(Urgency.AHEAD)
+        waiting = asyncio.get_running_loop().create_task(lanes.enter(asker))
+        await settle()
+        assert place
+        place.leave()
+        asker.claim_now()
+        assert await waiting is None
+        await has_one_place(lanes)
+
+    async def test_who_becomes_one_later_gives_its_place_back_once(self) -> None:
+        lanes = Lanes(1)
+        asker = Asker(Urgency.AHEAD)
+        place = await lanes.enter(asker)
+        for _ in range(2):
+            asker.claim_now()
+        assert place
+        place.leave()
+        await has_one_place(lanes)
 
     async def test_who_leaves_the_queue_takes_no_place(self) -> None:
         lanes, order = Lanes(1), list[str]()
@@ -131,7 +216,7 @@ class TestLanes:
     async def test_no_place_is_lost_however_they_come_and_go(self) -> None:
         lanes, order = Lanes(3), list[str]()
         for round_ in range(50):
-            tasks = [entering(lanes, order, str(n), Urgency(n % 2)) for n in range(8)]
+            tasks = [entering(lanes, order, str(n), Urgency(1 + n % 2)) for n in range(8)]
             for _ in range(round_ % 3):
                 await asyncio.sleep(0)
             for number, task in enumerate(tasks):

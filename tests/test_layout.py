@@ -46,13 +46,11 @@ WITH_MITMPROXY = {
     "tls",
     "wire",
 }
-# These know an answer of the outbound client, or its settings, and so the client's module.
+# These know the outbound client, and so the client's module.
 WITH_AIOHTTP = {
     "answering",
-    "answers",
     "blobs",
     "blobsource",
-    "bodies",
     "bounds",
     "causes",
     "fetching",
@@ -61,12 +59,13 @@ WITH_AIOHTTP = {
     "loopback",
     "options",
     "outbound",
+    "pool",
     "pullblob",
     "pullmanifest",
     "readers",
     "redirects",
+    "responses",
     "spares",
-    "tokens",
     "upstream",
     "warming",
 }
@@ -119,7 +118,7 @@ def test_what_asks_upstreams_does_not_need_mitmproxy(module: str) -> None:
 
 def test_aiohttp_is_for_the_way_out_and_its_failures_and_for_the_mirrors_own_port() -> None:
     importing = {m for m, path in MODULES.items() if "aiohttp" in imports(path)}
-    assert importing == {"causes", "loopback", "outbound"}
+    assert importing == {"causes", "loopback", "outbound", "pool", "responses"}
 
 
 def test_every_package_is_installed() -> None:
@@ -141,8 +140,9 @@ def test_imports_are_found_wherever_they_are() -> None:
     assert "cachetools" in packages("views.manifest", set())
 
 
-DECLARED = {option.name for option in options.OPTIONS} | set(tls.OPTIONS)
-DECLARED |= {congestion.OPTION.name, oldest.OPTION.name}
+DECLARED = {
+    option.name for option in (*options.OPTIONS, *tls.OPTIONS, congestion.OPTION, oldest.OPTION)
+}
 
 
 @pytest.mark.parametrize("option", sorted(DECLARED))

@@ -6,7 +6,7 @@ import pytest
 
 from addon.errors import MirrorError, UpstreamFailure
 from addon.learning import LearntRegistry
-from addon.outbound import Answer
+from addon.received import Answer
 from addon.registry import Registry, parse_registry
 from tests.outbounds import FakeOutbound, answer, closings, fake
 

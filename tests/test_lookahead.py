@@ -7,11 +7,12 @@ import pytest
 
 from addon.descriptors import Descriptor
 from addon.errors import failure
+from addon.inflight import Asker, Urgency
 from addon.lookahead import TINY, Ahead, AheadLimits, Begun, narrowed
 from addon.sharing import EVERYONE, Reader
-from addon.watchers import PATIENCE
 
 LARGE = 10 * TINY
+PATIENCE = 3
 READER = Reader(EVERYONE)
 
 
@@ -29,6 +30,7 @@ class Starter:
     def __init__(self) -> None:
         self.begun: list[str] = []
         self.resolved: list[str] = []
+        self.askers: dict[str, Asker] = {}
         self.transfers: dict[str, Transfer] = {}
         self.gate = asyncio.Event()
         self.gate.set()
@@ -40,8 +42,9 @@ class Starter:
         self.line = 1000
 
     async def begin(
-        self, reader: Reader, repository: str, blob: Descriptor, side_by_side: int
+        self, reader: Reader, repository: str, blob: Descriptor, side_by_side: int, asker: Asker
     ) -> Begun | None:
+        self.askers[blob.digest] = asker
         self.begun.append(blob.digest)
         try:
             await self.gate.wait()
@@ -123,6 +126,21 @@ class TestWindow:
         assert await ahead.claim((EVERYONE, "a", "0")) is starter.transfers["0"]
         await settle()
         assert starter.begun == ["0", "1", "2"]
+
+    async def test_what_is_claimed_waits_no_more_among_what_is_ahead(
+        self, starter: Starter
+    ) -> None:
+        starter.gate.clear()
+        ahead = Ahead(starter, limits())
+        ahead.look("c", READER, "a", layers(2))
+        await settle()
+        claiming = asyncio.get_running_loop().create_task(ahead.claim((EVERYONE, "a", "0")))
+        await settle()
+        urgencies = [starter.askers[digest].urgency for digest in "01"]
+        assert urgencies == [Urgency.ASKED, Urgency.AHEAD]
+        assert not claiming.done()
+        starter.gate.set()
+        assert await claiming is starter.transfers["0"]
 
     @pytest.mark.parametrize("order", ["0123", "3210", "2031", "1302"])
     async def test_claims_may_come_in_any_order(self, starter: Starter, order: str) -> None:

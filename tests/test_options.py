@@ -8,8 +8,8 @@ import pytest
 from addon.bounds import parse_bounds
 from addon.networks import parse_networks
 from addon.options import OPTIONS, Settings, parse_settings, registry_of_mode
-from addon.outbound import OutboundSettings
 from addon.registry import HUB, Registry, parse_registry
+from addon.wayout import OutboundSettings
 
 DEFAULTS: dict[str, Any] = {
     **{option.name: option.default for option in OPTIONS},
@@ -72,7 +72,7 @@ def test_everything_that_the_owner_says_is_parsed(tmp_path: Path) -> None:
             connect_timeout=1.0,
             stall_timeout=2.0,
         ),
-        bounds=parse_bounds(DEFAULTS),
+        bounds=parse_bounds({**DEFAULTS, "docxy_stall_timeout": 2}),
         public_url="https://m.example",
         behind_proxy=parse_networks("10.0.0.0/8"),
         acme_webroot=tmp_path,

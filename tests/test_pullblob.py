@@ -9,7 +9,7 @@ from addon import transfer
 from addon.blobs import BlobLimits
 from addon.errors import Refusal, UpstreamFailure
 from addon.lookahead import AheadLimits
-from addon.outbound import Answer
+from addon.received import Answer
 from addon.reply import BrokenTransfer
 from addon.upstream import Limits
 from tests.outbounds import answer
@@ -116,6 +116,67 @@ class TestSmallOnes:
         reply = await site.blob(SMALL, token)
         assert (reply.length, await read(reply)) == (size, other)
         assert len(site.upstream.small_blobs) == 0
+
+    async def test_count_from_the_moment_that_a_client_waits_for_them(self, site: Site) -> None:
+        """Thrown out just as it has come, it would be given without being counted."""
+        token = await pulled(site)
+        blobs = site.upstream.small_blobs
+        asking = asyncio.get_running_loop().create_task(site.blob(SMALL, token))
+        while not asking.done():
+            blobs._make_room(blobs.budget)  # others need all of it, whenever they can have it
+            await asyncio.sleep(0)
+        assert blobs.held > 0
+        assert await read(asking.result()) == SMALL
+        blobs._make_room(blobs.budget)
+        assert blobs.held == 0
+
+    @pytest.mark.parametrize(
+        ("role", "given", "status", "asked"),
+        [
+            pytest.param("registry", 404, 404, (1, 0), id="the registry has none"),
+            pytest.param("registry", 429, 429, (1, 0), id="too many requests"),
+            pytest.param("registry", 500, 500, (1, 0), id="the registry failed"),
+            pytest.param("cdn", 500, 500, (1, 1), id="the CDN failed"),
+        ],
+    )
+    async def test_that_cannot_be_had_are_asked_for_once(
+        self, site: Site, role: str, given: int, status: int, asked: tuple[int, int]
+    ) -> None:
+        token = await pulled(site)
+        site.hub.instead[role] = given
+        replies = await asyncio.gather(*(site.blob(SMALL, token) for _ in range(5)))
+        assert [reply.status for reply in replies] == [status] * 5
+        assert [await read(reply) for reply in replies] == [b"page"] * 5
+        assert (registry(site), site.hub.count("cdn")) == asked
+        assert site.hub.left_open == 0
+
+    @pytest.mark.parametrize("role", ["registry", "cdn"])
+    async def test_of_an_upstream_that_does_not_answer_are_asked_for_once(
+        self, site: Site, role: str
+    ) -> None:
+        token = await pulled(site)
+        site.hub.down(role)
+        with pytest.raises(UpstreamFailure, match="cannot connect: refused"):
+            await site.blob(SMALL, token)
+        assert site.hub.count(role) == 1
+
+    async def test_that_cannot_be_had_ahead_are_asked_for_once_by_who_waits(self) -> None:
+        site = a_site(ahead=AHEAD)
+        token = await site.token()
+        site.hub.gate = asyncio.Event()
+        pull = asyncio.get_running_loop().create_task(site.pull(token))
+        site.hub.gate.set()
+        await pull
+        site.hub.gate.clear()
+        await settle()  # it is on its way
+        del site.hub.blobs[digest_of(SMALL)]
+        asking = asyncio.get_running_loop().create_task(site.blob(SMALL, token))
+        await settle()
+        site.hub.gate.set()
+        assert (await asking).status == 404
+        paths = [asked.path for asked in site.hub.asked if asked.role == "registry"]
+        assert len([path for path in paths if digest_of(SMALL) in path]) == 1
+        site.fetcher.close()
 
     async def test_a_registry_that_gives_blobs_itself_is_as_good(self, site: Site) -> None:
         token = await pulled(site)
@@ -275,6 +336,51 @@ class TestRedirects:
         assert await read(await site.blob(LARGE, token)) == LARGE
         assert registry(site) == 2
         assert site.upstream.access.holds("", "library/a")
+
+    async def test_one_that_ends_after_the_mirrors_token_is_asked_for_with_a_new_one(
+        self, site: Site
+    ) -> None:
+        site.hub.far = True
+        token = await pulled(site)
+        first_addresses = set[str]()
+
+        def hours_later(request: Request, _content: bytes) -> Answer | None:
+            if site.clock.now < began + 1300:
+                first_addresses.add(request.path)
+                if len(site.hub.asked) > 3:
+                    site.clock.forward(1300)
+                return None
+            is_over = request.path in first_addresses
+            return answer(403, content=b"page") if is_over else None
+
+        began = site.clock.now
+        site.hub.cdn = hours_later
+        assert await read(await site.blob(LARGE, token)) == LARGE
+        assert site.hub.count("token") == 1
+        shown = {a.get("Authorization") for a in site.hub.asked if a.role == "registry"}
+        assert len(shown) == 2
+        assert site.upstream.access.holds("", "library/a")
+
+    async def test_one_that_ends_after_a_clients_own_token_breaks_off(self, site: Site) -> None:
+        """Nobody's credentials but its own are shown for a client."""
+        site.hub.far = True
+        site.hub.users = {"alice"}
+        await pulled(site, ALICE)
+        asked = list[str]()
+
+        def hours_later(request: Request, _content: bytes) -> Answer | None:
+            asked.append(request.path)
+            if len(asked) == 3:
+                site.hub.users.clear()
+            return answer(403, content=b"page") if len(asked) >= 3 else None
+
+        site.hub.cdn = hours_later
+        reply = await site.blob(LARGE, ALICE)
+        with pytest.raises((BrokenTransfer, UpstreamFailure)):
+            await read(reply)
+        shown = {a.get("Authorization") for a in site.hub.asked if a.role == "registry"}
+        assert shown == {ALICE[1]}
+        assert site.hub.count("token") == 0
 
     async def test_one_that_ends_after_the_token_costs_nobody_else_what_is_remembered(
         self, site: Site
@@ -442,19 +548,28 @@ class TestWhoMayHaveIt:
         assert len(site.upstream.small_blobs) == 0
 
     @pytest.mark.parametrize("method", ["GET", "HEAD"])
-    async def test_a_no_to_a_token_at_its_end_is_told_though_others_keep_what_is_here(
-        self, method: str
+    @pytest.mark.parametrize(
+        ("token_service", "kept"),
+        [
+            pytest.param(503, 1, id="there is no new one: others keep what is here"),
+            pytest.param(None, 0, id="nor to a new one: nobody keeps it"),
+        ],
+    )
+    async def test_a_no_to_a_token_at_its_end_is_told(
+        self, method: str, token_service: int | None, kept: int
     ) -> None:
         site = a_site(Limits(largest_blob=MIB, recheck_time=100))
         token = await pulled(site)
         await read(await site.blob(SMALL, token))
         site.clock.forward(299)
         site.hub.private = True
+        if token_service:
+            site.hub.instead["token"] = token_service
         for _ in range(2):
             reply = await site.blob(SMALL, token, method=method)
             assert reply.status == 401
             assert await read(reply) != SMALL
-        assert len(site.upstream.small_blobs) == len(site.upstream.manifests) == 1
+        assert len(site.upstream.small_blobs) == len(site.upstream.manifests) == kept
 
     @pytest.mark.parametrize("status", [500, 503, 429])
     async def test_a_registry_that_says_nothing_is_no_yes(self, status: int) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from addon.errors import UpstreamFailure, failure
 from addon.lookahead import AheadLimits
-from addon.outbound import Answer
+from addon.received import Answer
 from addon.routes import Manifest
 from addon.upstream import Limits
 from tests.outbounds import NotedBody

@@ -9,8 +9,8 @@ import pytest
 
 from addon.asked import Asked
 from addon.errors import Refusal, UpstreamFailure, failure
-from addon.outbound import Answer
-from addon.readers import anonymous, reader_of
+from addon.readers import Visit, anonymous, reader_of
+from addon.received import Answer
 from addon.reply import Reply
 from addon.sharing import EVERYONE, Reader, audience_of
 from addon.upstream import Limits
@@ -210,3 +210,51 @@ class TestWithoutALogin:
         with pytest.raises(UpstreamFailure, match=r"auth\.docker\.io") as raised:
             await anonymous(mirror.upstream, NAME)
         assert raised.value.status == status
+
+
+class TestVisit:
+    async def test_of_everyone_shows_a_new_token_once_the_last_has_ended(self) -> None:
+        mirror = site()
+        token = (await mirror.token())[1]
+        visit = Visit(mirror.upstream, Reader(EVERYONE, token), NAME)
+        assert not await visit.renew()
+        mirror.clock.forward(301)
+        assert await visit.renew()
+        shown = dict(visit.fields)["Authorization"]
+        assert shown not in ("", token)
+        assert mirror.hub.count("token") == 2
+
+    async def test_with_a_clients_own_credentials_shows_nothing_else(self) -> None:
+        mirror = site()
+        visit = Visit(mirror.upstream, Reader(audience_of("Bearer own"), "Bearer own"), NAME)
+        assert not await visit.renew()
+        assert visit.fields == [("Authorization", "Bearer own")]
+        assert mirror.hub.count("token") == 0
+
+    async def test_where_none_is_needed_shows_none(self) -> None:
+        visit = Visit(site().upstream, Reader(EVERYONE), NAME)
+        assert not await visit.renew()
+        assert visit.fields == []
+
+    @pytest.mark.parametrize("given", [403, 503, failure("auth.example", "cannot connect")])
+    async def test_goes_on_as_it_was_where_there_is_no_new_token(self, given: Any) -> None:
+        mirror = site()
+        token = (await mirror.token())[1]
+        visit = Visit(mirror.upstream, Reader(EVERYONE, token), NAME)
+        mirror.clock.forward(301)
+        mirror.hub.instead["token"] = given
+        assert not await visit.renew()
+        assert visit.fields == [("Authorization", token)]
+
+    async def test_a_no_to_a_new_token_is_the_repositorys(self) -> None:
+        mirror = site()
+        token = (await mirror.token())[1]
+        visit = Visit(mirror.upstream, Reader(EVERYONE, token), NAME)
+        mirror.upstream.access.grant(EVERYONE, NAME)
+        mirror.clock.forward(301)
+        mirror.upstream.access.grant(EVERYONE, NAME)
+        visit.hear(401)
+        assert mirror.upstream.access.holds(EVERYONE, NAME)
+        await visit.renew()
+        visit.hear(401)
+        assert not mirror.upstream.access.holds(EVERYONE, NAME)

@@ -7,11 +7,8 @@ import pytest
 
 from addon.errors import UpstreamFailure
 from addon.redirects import (
-    LONGEST_LIFETIME,
     MARGIN,
-    MAX_REDIRECTS,
     REDIRECTS,
-    UNKNOWN_LIFETIME,
     Redirects,
     expires_at,
     follow,
@@ -234,7 +231,7 @@ async def test_a_path_is_resolved_where_the_redirect_came_from() -> None:
 
 
 async def test_five_redirects_are_fine() -> None:
-    answers = [redirect(f"/{n}") for n in range(MAX_REDIRECTS)]
+    answers = [redirect(f"/{n}") for n in range(5)]
     outbound = fake(*answers, answer())
     assert await followed(outbound) == 200
     assert len(outbound.asked) == 6
@@ -281,6 +278,25 @@ async def test_a_failure_on_the_way_is_passed_on() -> None:
 
 
 NOW = 1_700_000_000.0
+
+
+def kept_for(url: str, **lifetimes: float) -> float:
+    """Seconds for which an address is given."""
+    clock = Clock()
+    redirects = Redirects(1, clock, **lifetimes)
+    redirects.keep("a", "GET", url)
+    if not redirects.get("a", "GET"):
+        return 0.0
+    least, most = 0.0, 1e6
+    while most - least > 0.01:
+        clock.now = NOW + (least + most) / 2
+        if redirects.get("a", "GET"):
+            least = clock.now - NOW
+        else:
+            most = clock.now - NOW
+    return round(most, 1)
+
+
 AMZ = "https://s3.example/x?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Date=20231114T221320Z"
 
 
@@ -296,7 +312,8 @@ AMZ = "https://s3.example/x?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Date=20231114
     ],
 )
 def test_an_address_holds_until_shortly_before_it_says(url: str, seconds: float) -> None:
-    assert expires_at(url, NOW) == NOW + seconds - MARGIN
+    assert expires_at(url) == NOW + seconds
+    assert kept_for(url) == max(0.0, seconds - MARGIN)
 
 
 @pytest.mark.parametrize(
@@ -318,7 +335,8 @@ def test_an_address_holds_until_shortly_before_it_says(url: str, seconds: float)
     ],
 )
 def test_an_address_that_does_not_say_holds_for_a_minute(url: str) -> None:
-    assert expires_at(url, NOW) == NOW + UNKNOWN_LIFETIME
+    assert expires_at(url) is None
+    assert (kept_for(url), kept_for(url, unknown=7.0)) == (60.0, 7.0)
 
 
 @pytest.mark.parametrize(
@@ -330,7 +348,8 @@ def test_an_address_that_does_not_say_holds_for_a_minute(url: str) -> None:
     ],
 )
 def test_no_address_is_kept_for_more_than_a_day(url: str) -> None:
-    assert expires_at(url, NOW) == NOW + LONGEST_LIFETIME - MARGIN
+    assert kept_for(url) == 24 * 3600.0 - MARGIN
+    assert kept_for(url, longest=100.0) == 100.0 - MARGIN
 
 
 class Clock:

@@ -5,7 +5,11 @@ from dataclasses import dataclass
 import pytest
 
 from addon import retrying
-from addon.retrying import FIRST_PAUSE, LONGEST_PAUSE, MAX_TRIES, pause, tried
+from addon.retrying import FIRST_PAUSE, Tries, pause, tried
+
+TRIES = Tries()
+MAX_TRIES = TRIES.most
+LONGEST_PAUSE = TRIES.longest_pause
 
 
 @dataclass
@@ -32,9 +36,10 @@ class Service:
     async def drop(self, answer: Given) -> None:
         self.dropped.append(answer)
 
-    async def result(self) -> Given:
+    async def result(self, tries: Tries = TRIES) -> Given:
         return await tried(
             self.ask,
+            tries,
             may_pass=lambda error: isinstance(error, ConnectionError),
             asks_to_wait=lambda given: given.retry_after if given.status == 503 else None,
             drop=self.drop,
@@ -131,3 +136,20 @@ async def test_the_longest_wait_is_waited(pauses: list[float]) -> None:
     service = Service(Given(503, str(int(LONGEST_PAUSE))), OK)
     assert await service.result() is OK
     assert pauses == [LONGEST_PAUSE]
+
+
+@pytest.mark.parametrize("most", [1, 2, 7])
+async def test_tries_are_as_many_as_the_owner_says(pauses: list[float], most: int) -> None:
+    service = Service(BUSY)
+    assert await service.result(Tries(most)) is BUSY
+    assert (service.asked, len(pauses)) == (most, most - 1)
+
+
+@pytest.mark.parametrize("longest", [0.0, 0.3, 1.0])
+async def test_a_pause_grows_no_longer_than_the_owner_says(
+    pauses: list[float], longest: float
+) -> None:
+    service = Service(BUSY)
+    await service.result(Tries(2000, longest))
+    assert max(pauses) == longest
+    assert service.asked == 2000

@@ -345,3 +345,30 @@ class TestDropping:
         results = await asyncio.gather(*heads, return_exceptions=True)
         assert [type(result) for result in results] == [BrokenTransfer] * 2
         assert (line.closed, unbegun.opened, len(blobs)) == (1, 0, 0)
+
+
+class TestWhoWaits:
+    async def test_for_what_is_here_keeps_it_here_from_the_first_moment(
+        self, blobs: SmallBlobs
+    ) -> None:
+        """Between asking for it and reading it, it must neither go nor be left out of the count."""
+        blob = await kept(blobs, CONTENT)
+        body = whole(blob)
+        for number in range(200):
+            other = str(number).encode() * 8
+            if blobs.takes(digest_of(other), len(other)):
+                await kept(blobs, other)
+        assert await body.head() == FIELDS
+        assert blobs.get(key()) is blob
+        assert blobs.held <= blobs.budget
+        body.close()
+
+    async def test_for_what_is_begun_ahead_makes_it_urgent_before_it_has_come(
+        self, blobs: SmallBlobs
+    ) -> None:
+        asker = Asker(Urgency.AHEAD)
+        blob = blobs.begin(key(), SIZE, Line().open, asker)
+        body = whole(blob)
+        assert asker.urgency is Urgency.ASKED
+        body.close()
+        blobs.close()

@@ -13,15 +13,15 @@ from mitmproxy.addonmanager import Loader
 from mitmproxy.test import taddons
 
 from addon import defaults
-from addon.bounds import BOUNDS, parse_bounds
+from addon.bounds import parse_bounds
 from addon.hooks import Flows
 from addon.loglines import LogLines
 from addon.options import OPTIONS, Settings
-from addon.outbound import OutboundSettings
 from addon.ownflows import OwnFlows
 from addon.registry import parse_registry
 from addon.startup import Deferred, Startup, announcement
 from addon.tls import Certificates
+from addon.wayout import OutboundSettings
 
 MODE = ["reverse:https://registry.example"]
 
@@ -190,7 +190,7 @@ def test_what_breaks_pulls_is_refused_by_name(name: str) -> None:
 )
 def test_docker_is_told_what_it_needs(host: str, public_url: str, config: str) -> None:
     registry = parse_registry("https://registry.example", "", "", "library")
-    bounds = parse_bounds({option.name: option.default for option in BOUNDS})
+    bounds = parse_bounds({option.name: option.default for option in OPTIONS})
     settings = Settings(registry, OutboundSettings(), bounds, public_url)
     lines = announcement(settings, Certificates(), [(host, 8080)])
     assert f"Docker: put {config} into" in lines[1]
@@ -208,7 +208,7 @@ def test_docker_is_told_what_it_needs(host: str, public_url: str, config: str) -
 )
 def test_it_is_said_where_it_listens(listening: list[tuple[str, int]], where: str) -> None:
     registry = parse_registry("https://registry.example", "", "", "library")
-    bounds = parse_bounds({option.name: option.default for option in BOUNDS})
+    bounds = parse_bounds({option.name: option.default for option in OPTIONS})
     settings = Settings(registry, OutboundSettings(), bounds, "")
     lines = announcement(settings, Certificates(), listening)
     assert lines[0].endswith(f"(listening: {where})")

@@ -12,7 +12,7 @@ import pytest
 from addon import transfer
 from addon.errors import UpstreamFailure
 from addon.lookahead import AheadLimits
-from addon.outbound import Answer
+from addon.received import Answer
 from addon.reply import BrokenTransfer, Reply
 from addon.routes import Blob, Manifest
 from addon.story import (

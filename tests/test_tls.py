@@ -468,6 +468,6 @@ async def test_what_a_reloaded_script_left_in_certs_is_not_the_users(mirror: Mir
 
 
 async def test_all_options_are_strings_of_ours(mirror: Mirror) -> None:
-    for name, (default, _) in OPTIONS.items():
-        assert name.startswith("docxy_")
-        assert mirror.context.options.default(name) == default
+    for option in OPTIONS:
+        assert option.name.startswith("docxy_")
+        assert mirror.context.options.default(option.name) == option.default

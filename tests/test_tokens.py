@@ -7,13 +7,11 @@ from typing import Any
 import pytest
 
 from addon.errors import UpstreamFailure, failure
-from addon.outbound import WholeAnswer
+from addon.received import WholeAnswer
 from addon.tokens import (
     DEFAULT_LIFETIME,
     GIVEN_ON,
-    IN_USE,
     LAST_RESORT,
-    LONGEST_LIFETIME,
     MAX_QUERY,
     SPARE,
     NoToken,
@@ -164,8 +162,8 @@ class TestLifetime:
             (300.5, 300.5),
             (None, DEFAULT_LIFETIME),
             (0, DEFAULT_LIFETIME),
-            (10**9, LONGEST_LIFETIME),
-            (float("inf"), LONGEST_LIFETIME),
+            (10**9, 86400.0),
+            (float("inf"), 86400.0),
         ],
     )
     async def test_is_what_the_service_says(
@@ -400,7 +398,7 @@ class TestRefreshing:
         self, tokens: Tokens, service: Service, clock: Clock
     ) -> None:
         await tokens.get(ALPINE)
-        clock.forward(IN_USE - 1)
+        clock.forward(119)
         await tokens.get(ALPINE)
         for _ in range(100):
             clock.forward(15)

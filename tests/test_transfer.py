@@ -6,25 +6,26 @@ from collections.abc import Callable
 
 import pytest
 
-from addon import patience, transfer
+from addon import transfer
 from addon.errors import failure
 from addon.inflight import Asker, Budget, Lanes, Urgency
 from addon.ranges import Wanted
 from addon.reply import Body, BrokenTransfer
 from addon.transfer import (
     FIRST_PIECE,
-    MAX_FAILURES,
     Begun,
     NoParts,
     OneStream,
     Pieces,
     Stream,
+    TransferLimits,
 )
 from tests.clock import Clock
 
 CHUNK = 64 * 1024
 CONTENT = random.Random(7).randbytes(40 * FIRST_PIECE + 12345)
 LAST = len(CONTENT) - 1
+MAX_FAILURES = 6
 
 
 @pytest.fixture(autouse=True)
@@ -142,6 +143,7 @@ def budget() -> Budget:
 
 def left(site: Site, budget: Budget) -> tuple[int, int, int]:
     """Connections, transfers and tasks that are left."""
+    assert budget.running or budget.held == 0
     return len(site.open), budget.running, len(asyncio.all_tasks()) - 1
 
 
@@ -226,6 +228,51 @@ class TestStream:
         assert not reader.done()
         body.interrupt()
         assert await reader == CONTENT[1000:]
+
+    @pytest.mark.parametrize("tries", [0, 2])
+    async def test_gives_up_after_as_many_failures_as_the_owner_says(
+        self, site: Site, tries: int
+    ) -> None:
+        site.fault = lambda _: (0, "reset")
+        limits = TransferLimits(tries=tries)
+        body = Stream(Source(site), 0, LAST, None, Asker(Urgency.ASKED), limits=limits)
+        with pytest.raises(BrokenTransfer, match=f"given up after {tries} tries"):
+            await body.read()
+        assert len(site.asked) == 1 + tries
+
+    @pytest.mark.parametrize("turns", range(1, 8))
+    async def test_that_is_closed_asks_for_nothing_more(self, site: Site, turns: int) -> None:
+        site.fault = lambda _: (1000, "stall")
+        body = stream(site)
+        reader = asyncio.get_running_loop().create_task(read_all(body))
+        await settle(turns)
+        body.close()
+        with pytest.raises(BrokenTransfer, match="closed before its end"):
+            await reader
+        assert len(site.asked) == 1
+        assert not site.open
+        with pytest.raises(BrokenTransfer, match="closed before its end"):
+            await body.read()
+
+    async def test_that_is_closed_while_it_pauses_asks_for_nothing_more(
+        self, site: Site, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(transfer, "FIRST_PAUSE", 1.0)
+        site.fault = lambda _: (0, "reset")
+        body = stream(site)
+        given_up: list[float] = []
+        sleep = asyncio.sleep
+
+        async def close(seconds: float) -> None:
+            if seconds:
+                given_up.append(seconds)
+                body.close()
+            await sleep(0)
+
+        monkeypatch.setattr(asyncio, "sleep", close)
+        with pytest.raises(BrokenTransfer, match="closed before its end"):
+            await read_all(body)
+        assert (len(site.asked), given_up) == (2, [1.0])
 
     async def test_may_be_interrupted_and_closed_when_nothing_is_open(self, site: Site) -> None:
         body = stream(site)
@@ -383,22 +430,23 @@ class TestPieces:
         assert await read_all(pieces(site, budget)) == CONTENT
 
     async def test_one_that_lags_is_asked_for_again_though_others_go_on(
-        self, site: Site, budget: Budget, monkeypatch: pytest.MonkeyPatch
+        self, site: Site, budget: Budget
     ) -> None:
-        monkeypatch.setattr(patience, "SHORTEST", 0.02)
         site.fault = lambda number: (1000, "stall") if number == 0 else (None, "")
-        assert await read_all(pieces(site, budget)) == CONTENT
+        asker, limits = Asker(Urgency.ASKED), TransferLimits(lag_seconds=0.02)
+        body = Pieces(Source(site), 0, LAST, None, 8, budget, asker, limits=limits)
+        assert await read_all(body) == CONTENT
         # Its rest, or half of it where another has taken over the other half.
         assert 1000 in [wanted.first for wanted in site.asked[1:]]
         assert left(site, budget) == (0, 0, 0)
 
     async def test_the_lag_is_that_of_the_piece_that_is_waited_for(
-        self, site: Site, budget: Budget, monkeypatch: pytest.MonkeyPatch
+        self, site: Site, budget: Budget
     ) -> None:
         """Others that trickle must not put it off for ever."""
-        monkeypatch.setattr(patience, "SHORTEST", 0.05)
         site.fault = lambda number: (0, "stall") if number == 0 else (None, "")
-        body = pieces(site, budget)
+        asker, limits = Asker(Urgency.ASKED), TransferLimits(lag_seconds=0.05)
+        body = Pieces(Source(site), 0, LAST, None, 8, budget, asker, limits=limits)
 
         async def trickle() -> None:
             while True:
@@ -534,16 +582,66 @@ class TestWindow:
         budget = Budget(20 * FIRST_PIECE)
         sites = [Site() for _ in range(10)]
         bodies = [pieces(site, budget) for site in sites]
-        # Those that began alone took more; what they begin from now on is their part.
-        for body in bodies:
-            await settle()
-            while body._given < len(CONTENT) * 9 // 10:
+        # Those that began first took more; what they begin from now on is their part.
+        for _ in range(40):
+            for body in bodies:
                 await body.read()
                 await settle(20)
         held = [site.sent - body._given for site, body in zip(sites, bodies, strict=True)]
-        assert max(held) <= 2 * FIRST_PIECE + CHUNK
+        assert max(held) <= 3 * FIRST_PIECE
+        assert budget.held <= 20 * FIRST_PIECE
         for body in bodies:
             body.close()
+        assert budget.held == 0
+
+    @pytest.mark.parametrize("urgency", [Urgency.ASKED, Urgency.AHEAD])
+    async def test_many_that_begin_one_after_the_other_hold_no_more_than_the_budget(
+        self, urgency: Urgency
+    ) -> None:
+        limit, count = 20 * FIRST_PIECE, 50
+        budget = Budget(limit)
+        sites, bodies = [Site() for _ in range(count)], list[Pieces]()
+        for site in sites:
+            source = Source(site)
+            bodies.append(Pieces(source, 0, LAST, None, 8, budget, Asker(urgency)))
+            await settle(20)
+        asked = [sum((w.last or 0) + 1 - w.first for w in site.asked) for site in sites]
+        # Where nothing is left, each has one piece beyond it, so that it goes on.
+        assert min(asked) == FIRST_PIECE
+        beyond = sum(each for each in asked if each == FIRST_PIECE)
+        assert sum(asked) <= limit + beyond
+        for body in bodies:
+            body.close()
+
+    async def test_with_no_budget_at_all_each_goes_on_piece_by_piece(self, site: Site) -> None:
+        budget = Budget(0)
+        assert await read_all(pieces(site, budget)) == CONTENT
+        assert {(w.last or 0) + 1 - w.first for w in site.asked[:-1]} == {FIRST_PIECE}
+
+    async def test_what_is_begun_ahead_leaves_some_to_who_comes(self, site: Site) -> None:
+        budget = Budget(64 * FIRST_PIECE)
+        sites = [Site() for _ in range(8)]
+        ahead = [
+            Pieces(Source(each), 0, LAST, None, 8, budget, Asker(Urgency.AHEAD)) for each in sites
+        ]
+        await settle()
+        assert sum(each.sent for each in sites) <= (48 + 8) * FIRST_PIECE
+        body = pieces(site, budget)
+        await settle()
+        assert site.sent >= 5 * FIRST_PIECE
+        for each in (*ahead, body):
+            each.close()
+
+    async def test_one_blob_holds_no_more_than_the_owner_says(self, site: Site) -> None:
+        budget, most = Budget(1000 * FIRST_PIECE), 3 * FIRST_PIECE
+        asker, limits = Asker(Urgency.ASKED), TransferLimits(window=most)
+        body = Pieces(Source(site), 0, LAST, None, 8, budget, asker, limits=limits)
+        given = 0
+        while chunk := await body.read():
+            given += len(chunk)
+            await settle(20)
+            assert site.sent - given <= most
+        assert given == len(CONTENT)
 
     async def test_what_is_begun_ahead_stays_within_its_window(
         self, site: Site, budget: Budget

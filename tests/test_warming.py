@@ -18,7 +18,6 @@ from addon.learning import LearntRegistry
 from addon.outbound import Outbound
 from addon.registry import Registry, authority, parse_registry
 from addon.warming import (
-    INTERVAL,
     SHORTEST_INTERVAL,
     WARMING,
     Round,
@@ -32,6 +31,7 @@ CDN = "https://cdn.example"
 REGISTRY_PING = "GET https://registry-1.docker.io/v2/"
 TOKEN_HEAD = "HEAD https://auth.docker.io/token"
 CDN_HEAD = f"HEAD {CDN}/"
+INTERVAL = 45.0
 LIMITS = WarmLimits(seconds=900, registry=3, token_service=2, cdn=4)
 
 
@@ -250,7 +250,7 @@ async def test_a_cdn_that_becomes_known_is_warmed_at_once(clock: Clock) -> None:
 
 
 async def test_the_cdn_is_known_after_a_restart(clock: Clock, tmp_path: Path) -> None:
-    limits = WarmLimits(900, 1, 1, 4, tmp_path / "state")
+    limits = WarmLimits(900, 1, 1, 4, state_dir=tmp_path / "state")
     before = Upstreams()
     warming = warming_of(before, clock, limits)
     warming.start()
@@ -269,7 +269,9 @@ async def test_a_state_directory_that_cannot_be_written_is_said_and_no_more(
 ) -> None:
     (tmp_path / "file").write_text("")
     upstreams = Upstreams()
-    warming = warming_of(upstreams, clock, WarmLimits(900, 1, 1, 1, tmp_path / "file" / "deeper"))
+    warming = warming_of(
+        upstreams, clock, WarmLimits(900, 1, 1, 1, state_dir=tmp_path / "file" / "deeper")
+    )
     warming.start()
     upstreams.destinations.note(HUB.url, f"{CDN}/a")
     assert "docxy_state_dir: the CDN's name cannot be kept" in caplog.text
@@ -355,7 +357,7 @@ async def test_a_registry_that_is_its_own_token_service_is_asked_once(clock: Clo
 
 
 def test_intervals_shorten_only_where_all_were_closed() -> None:
-    each = Round()
+    each = Round(INTERVAL)
     each.over(0.0, all_were_closed=True)  # there was none before
     assert each.due == INTERVAL
     each.over(0.0, all_were_closed=False)
@@ -367,11 +369,22 @@ def test_intervals_shorten_only_where_all_were_closed() -> None:
     assert each.due == SHORTEST_INTERVAL
 
 
+def test_an_interval_that_is_short_already_stays() -> None:
+    each = Round(3.0)
+    for _ in range(3):
+        each.over(0.0, all_were_closed=True)
+    assert each.due == 3.0
+
+
 DEFAULTS: dict[str, Any] = {option.name: option.default for option in WARMING}
+DEFAULTS["docxy_idle_time"] = 60
 
 
 def test_options() -> None:
     assert parse_warming(DEFAULTS) == WarmLimits()
+    assert parse_warming({**DEFAULTS, "docxy_warm_spares": 3}).spares == 3
+    # In time for a pool that keeps them for less.
+    assert parse_warming({**DEFAULTS, "docxy_idle_time": 20}).interval == 15.0
 
 
 @pytest.mark.parametrize("name", [n for n in DEFAULTS if n.startswith("docxy_warm")])

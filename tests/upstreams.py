@@ -17,7 +17,8 @@ from addon.fetching import Fetcher
 from addon.headers import Fields
 from addon.hosts import Host, Hosts
 from addon.lookahead import AheadLimits
-from addon.outbound import Answer, Outbound
+from addon.outbound import Outbound
+from addon.received import Answer
 from addon.registry import parse_registry
 from addon.reply import Reply
 from addon.routes import Blob, Manifest, RegistryRoute, Token
@@ -93,6 +94,7 @@ class FakeHub:
     far: bool = False
     gate: asyncio.Event | None = None
     destinations: Destinations = field(default_factory=Destinations)
+    max_redirects: int = 5
 
     async def request(
         self,

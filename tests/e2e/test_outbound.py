@@ -9,18 +9,16 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 import pytest_asyncio
 
-from addon.outbound import Outbound, OutboundSettings
 from tests.e2e.client import ask, bearer, connect
 from tests.e2e.mirrors import mirror_with
 from tests.hub import Delivery, Hub, Image
 from tests.hub.content import Noise
 from tests.hub.exchange import Answer, Asked
-from tests.hub.faults import Fault, HangUp
+from tests.hub.faults import Fault
 from tests.hub.hub import SERVICE
 from tests.running import Mirror
 
@@ -152,49 +150,6 @@ class TestConnections:
         for _ in range(5):
             assert (await ask(mirror, target, "HEAD", token)).status == 200
         assert accepted(hub) == before
-
-
-class TestOneThatNobodyNeedsYet:
-    """What this project knows of aiohttp's inside: if this fails, `_Pool._get` is not asked."""
-
-    async def test_is_opened_though_another_is_idle(self, hub: Hub) -> None:
-        outbound = Outbound(OutboundSettings(trusted_ca=str(hub.ca_file)))
-        host = outbound.hosts.of(urlsplit(hub.registry_url).netloc)
-
-        async def touch(*, anew: bool) -> None:
-            await outbound.touch("GET", f"{hub.registry_url}/v2/", [], redirected=False, anew=anew)
-
-        try:
-            await touch(anew=False)
-            await touch(anew=False)
-            assert (host.opened, host.idle) == (1, 1)
-            await touch(anew=True)
-            assert (host.opened, host.idle) == (2, 2)
-            await asyncio.gather(touch(anew=False), touch(anew=False))
-            assert (host.opened, host.idle) == (2, 2)
-        finally:
-            await outbound.close()
-        await asyncio.sleep(0)
-        assert host.connections == 0
-
-    async def test_is_what_a_request_is_tried_again_on(self, hub: Hub) -> None:
-        """Where the idle ones were closed all at once, no request may fail of it."""
-        outbound = Outbound(OutboundSettings(trusted_ca=str(hub.ca_file)))
-        url = f"{hub.registry_url}/v2/"
-        host = outbound.hosts.of(urlsplit(hub.registry_url).netloc)
-        try:
-            for _ in range(12):
-                await outbound.touch("GET", url, [], redirected=False, anew=True)
-            assert host.idle == 12
-            # What asks over one that is idle is hung up on, twice by the client's own try.
-            hub.registry.faults.add(HangUp("rst"), times=2)
-            opened = host.opened
-            answer = await outbound.request("GET", url, [])
-            answer.body.close()
-            assert answer.status == 401
-            assert host.opened == opened + 1
-        finally:
-            await outbound.close()
 
 
 class TestNothingOfItsOwn:
@@ -384,41 +339,3 @@ class TestProxies:
         assert answer.error == (502, "UNAVAILABLE")
         assert hub.cdn.host in answer.message
         assert "docxy_redirect_private" in answer.message
-
-
-class TestCertificates:
-    async def test_insecure_holds_for_registry_token_service_and_cdn(
-        self, hub: Hub, tmp_path: Path, image: Image
-    ) -> None:
-        options = {"ssl_verify_upstream_trusted_ca": None, "ssl_insecure": "true"}
-        async with mirror_with(hub, tmp_path, options) as mirror:
-            await pull(mirror, image)
-        assert {seen.role for seen in hub.requests} == {"registry", "token", "cdn"}
-
-    async def test_without_the_ca_nothing_is_trusted(
-        self, hub: Hub, tmp_path: Path, image: Image
-    ) -> None:
-        options = {"ssl_verify_upstream_trusted_ca": None}
-        async with mirror_with(hub, tmp_path, options) as mirror:
-            shown = {"Authorization": "Bearer x"}
-            for target in ("/v2/alpine/tags/list", f"/auth/token?service={SERVICE}"):
-                answer = await ask(mirror, target, headers=shown)
-                assert answer.error == (502, "UNAVAILABLE")
-                assert "TLS certificate is not valid" in answer.message
-        assert not hub.requests
-
-    async def test_folder_of_authorities_is_taken(
-        self, hub: Hub, tmp_path: Path, image: Image
-    ) -> None:
-        folder = tmp_path / "authorities"
-        folder.mkdir()
-        (folder / "hub.pem").write_bytes(hub.ca_file.read_bytes())
-        rehash = await asyncio.create_subprocess_exec("openssl", "rehash", str(folder))
-        assert await rehash.wait() == 0
-        options = {
-            "ssl_verify_upstream_trusted_ca": None,
-            "ssl_verify_upstream_trusted_confdir": str(folder),
-        }
-        async with mirror_with(hub, tmp_path / "confdir", options) as mirror:
-            await pull(mirror, image)
-        assert {seen.role for seen in hub.requests} == {"registry", "token", "cdn"}
