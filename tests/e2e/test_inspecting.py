@@ -323,6 +323,10 @@ class Screen:
             self._read()
         return self.process.returncode
 
+    def close(self) -> None:
+        """Close the window."""
+        os.close(self.descriptor)
+
     def _read(self) -> None:
         try:
             self.drawn += os.read(self.descriptor, 65536)
@@ -344,6 +348,8 @@ def screen(folder: Path, *words: str) -> Iterator[Screen]:
         stderr=theirs,
         env={**installed(folder), "TERM": "xterm-256color", "LANG": "C.UTF-8"},
         start_new_session=True,
+        # A window that is closed tells the one whose terminal it is (SIGHUP).
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
     )
     os.close(theirs)
     try:
@@ -352,7 +358,8 @@ def screen(folder: Path, *words: str) -> Iterator[Screen]:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-        os.close(ours)
+        with contextlib.suppress(OSError):
+            os.close(ours)
 
 
 @on_the_hubs_loop
@@ -383,6 +390,17 @@ async def test_the_terminal_program_shows_what_passes(hub: Hub, tmp_path: Path) 
         await asyncio.to_thread(console.wait_for, "Quit")
         console.press("y")
         assert await asyncio.to_thread(console.end) == 0
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port), timeout=5)
+
+
+@on_the_hubs_loop
+async def test_the_terminal_program_ends_with_its_terminal(hub: Hub, tmp_path: Path) -> None:
+    port = free_port()
+    with screen(tmp_path, "inspect", "--console", *arguments(hub, port)) as console:
+        await asyncio.to_thread(console.wait_for, "Flows")
+        console.close()
+        assert await asyncio.to_thread(console.process.wait, 20) == 0
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port), timeout=5)
 
