@@ -12,6 +12,7 @@ from addon.ownflows import OwnFlows
 from addon.sockets import ClientSockets
 from addon.startup import Deferred, Startup
 from addon.tls import Certificates
+from addon.webpage import WebPage
 
 _certificates = Certificates()
 _flows = Flows()
@@ -28,5 +29,6 @@ addons = [
     IdleAddons(),
     InspectedFlows(),
     Inspection(lambda: _startup.fetcher),
+    WebPage(),
     Deferred(),
 ]

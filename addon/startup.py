@@ -8,6 +8,7 @@ import json
 import logging
 import signal
 import socket
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -161,7 +162,11 @@ def end_with_terminal() -> None:
         return
     # A loop that is not the main thread's has no signals.
     with contextlib.suppress(RuntimeError, ValueError):
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, ctx.master.shutdown)
+        if "console.exit" in ctx.master.commands.commands:
+            # urwid reads a closed terminal again and again, and the loop calls nobody any more.
+            signal.signal(signal.SIGHUP, lambda *_: sys.exit(0))
+        else:
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, ctx.master.shutdown)
 
 
 class Deferred:

@@ -42,6 +42,7 @@ WITH_MITMPROXY = {
     "sockets",
     "startup",
     "tls",
+    "webpage",
     "wire",
 }
 # These know an answer of the outbound client, or its settings, and so the client's module.
