@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
-import json
 import os
 import pty
 import re
@@ -25,109 +24,17 @@ import pytest
 import pytest_asyncio
 
 from addon.inspector import OPEN_PAGE, page_asks_for_token
-from addon.ownflows import PEER
 from tests.e2e.client import Answer, ask, bearer, connect
 from tests.hub import Hub
+from tests.inspecting import FLOWS, Page, arguments, inspecting
 from tests.installed import RUN_SH, installed
 from tests.ports import free_port
-from tests.running import Mirror, _read, hub_options, settings_arguments
+from tests.running import Mirror
 
 on_the_hubs_loop = pytest.mark.asyncio(loop_scope="module")
 
 ACCEPT = {"Accept": "application/vnd.oci.image.manifest.v1+json"}
-FLOWS = 100
 LAYER = 20_000_000
-
-
-def arguments(hub: Hub, port: int, *words: str) -> list[str]:
-    """What tells `run.sh inspect` of the Hub."""
-    settings = {
-        "docxy_registry": hub.registry_url,
-        "docxy_acme_home": "",
-        "docxy_warm_time": "0",
-        "docxy_inspect_flows": str(FLOWS),
-    }
-    return ["-p", str(port), *settings_arguments(settings), *hub_options(hub), *words]
-
-
-@dataclass
-class Page:
-    """mitmweb's page of a mirror, for whoever has its token."""
-
-    mirror: Mirror
-    host: str
-    port: int
-    token: str
-
-    @property
-    def url(self) -> str:
-        return f"http://{self.host}:{self.port}"
-
-    async def get(self, path: str) -> Any:
-        """What its API says."""
-        async with (
-            aiohttp.ClientSession(self.url) as session,
-            session.get(path, headers={"Authorization": f"Bearer {self.token}"}) as answer,
-        ):
-            assert answer.status == 200, await answer.text()
-            return await answer.json()
-
-    async def post(self, path: str, told: Any = None, method: str = "POST") -> Any:
-        """Tell it something, as its own script does: with the same word in cookie and header."""
-        headers = {
-            "Authorization": f"Bearer {self.token}",
-            "Cookie": "_xsrf=a; _mitmproxy_xsrf=a",
-            "X-XSRFToken": "a",
-        }
-        async with (
-            aiohttp.ClientSession(self.url) as session,
-            session.request(method, path, json=told, headers=headers) as answer,
-        ):
-            text = await answer.text()
-            assert answer.status in (200, 204), text
-            return text
-
-    async def run(self, command: str, *words: str) -> Any:
-        """What a command says."""
-        said = json.loads(await self.post(f"/commands/{command}", {"arguments": words}))
-        assert "error" not in said, said
-        return said["value"]
-
-    async def flows(self) -> list[Any]:
-        """Those of clients; the mirror's own are other tests'."""
-        every = await self.get("/flows")
-        return [f for f in every if f["client_conn"]["peername"][0] != PEER[0]]
-
-    async def flow(self, part: str) -> Any:
-        """The last one whose path has this part."""
-        return [f for f in await self.flows() if part in f["request"]["path"]][-1]
-
-
-@contextlib.asynccontextmanager
-async def inspecting(hub: Hub, folder: Path, *words: str) -> AsyncIterator[Page]:
-    port = free_port()
-    process = await asyncio.create_subprocess_exec(
-        RUN_SH,
-        "inspect",
-        *arguments(hub, port, *words),
-        cwd=folder,
-        env=installed(folder),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    mirror = Mirror(process, "127.0.0.1", port)
-    reader = asyncio.get_running_loop().create_task(_read(process, mirror.log))
-    try:
-        line = await mirror.log_line("Look inside: ", seconds=30)
-        found = re.search(r"http://([^:]+):(\d+)/\?token=(\w+)$", line)
-        assert found, line
-        yield Page(mirror, found[1], int(found[2]), found[3])
-        assert await mirror.stop() == 0, mirror.text
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
-        await reader
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
