@@ -38,6 +38,7 @@ def explanation(asked: ClientRequest, sent: Sequence[OwnRequest]) -> list[str]:
         *_named("upstream", _unseen(facts) if not sent else ""),
         *([["upstream", line] for line in _sent(sent)]),
         *_named("pull limit", _limit(facts)),
+        *_named("token", _realm(facts)),
         *_named("failed", facts.text("error")),
     ]
     title = facts.text("what") or asked.target or "a request"
@@ -137,6 +138,11 @@ def _limit(facts: Facts) -> str:
     if not left:
         return ""
     return f"{left} of {limit} left" if limit else f"{left} left"
+
+
+def _realm(facts: Facts) -> str:
+    realm = facts.text("realm")
+    return f"the client is to fetch one at {realm}" if realm else ""
 
 
 def _ms(seconds: float) -> str:

@@ -37,6 +37,7 @@ from addon.records import (
     record_token,
 )
 from addon.redaction import REDACTED, redact_url
+from addon.refused import Refused
 from addon.replaying import AS_NOBODY, REPLAYED, anonymous_target, held, replayed_target
 from addon.reply import MemoryBody, Reply, from_error
 from addon.routes import TOKEN_PATH
@@ -136,6 +137,7 @@ class Flows:
         hidden = Hidden() if self.shows_secrets else conceal_request(flow)
         if is_replayed(flow) and SENT in flow.metadata:
             refuse_own(flow)
+        name_host(flow)
         if _is_settled(flow):
             return
         form = Form() if true_target(flow, hidden).partition("?")[0] == TOKEN_PATH else None
@@ -259,6 +261,16 @@ class Flows:
     def _release(self, flow: http.HTTPFlow) -> None:
         if _inner_key(flow) != flow.client_conn.id:
             self.inner.forget(_inner_key(flow))
+
+
+def name_host(flow: http.HTTPFlow) -> None:
+    """Let a request that mitmproxy refuses have a host, as it has none before it was accepted.
+
+    One without freezes mitmproxy's terminal program for good: it fails where it colours the host.
+    """
+    if not flow.request.host:
+        # Not by the property, which would write it into the fields as well.
+        flow.request.data.host, flow.request.data.port = flow.client_conn.sockname[:2]
 
 
 class Sink:
@@ -428,16 +440,16 @@ def _tell(flow: http.HTTPFlow, exchange: Exchange) -> None:
     """Say in the flow what became of it; what a person has written there stays."""
     story = exchange.story
     response = flow.response
-    status = response.status_code if response else 0
+    refused = to_refused(flow)
     broken = flow.error.msg if flow.error else ""
-    error = to_shown(cause_of(story, status, exchange.url, broken))
+    error = to_shown(cause_of(story, refused, exchange.url, broken))
     length = response.headers.get("content-length", "") if response else ""
     size = int(length) if length.isdigit() else None
-    ended = time.monotonic()
+    when = {"started": exchange.started, "ended": time.monotonic()}
     facts = story_facts(
-        story, url=exchange.url, started=exchange.started, ended=ended, size=size, error=error
+        story, url=exchange.url, size=size, error=error, realm=refused.realm, **when
     )
-    line = story_line(story, started=exchange.started, ended=ended, size=size, error=error)
+    line = story_line(story, size=size, error=error, realm=refused.realm, **when)
     # What was told of it before it was asked again is no person's.
     if flow.comment in ("", _facts(flow).get("line")):
         flow.comment = line
@@ -450,6 +462,21 @@ def _facts(flow: http.HTTPFlow) -> dict[str, object]:
     """What was told of it last; a recording may hold anything."""
     told = flow.metadata.get(STORY)
     return told if isinstance(told, dict) else {}
+
+
+def to_refused(flow: http.HTTPFlow) -> Refused:
+    """An answer as far as it may be a refusal; of one that is none there is nothing to say."""
+    response = flow.response
+    if response is None or response.status_code < 400:
+        return Refused(response.status_code if response else 0)
+    request = flow.request
+    return Refused(
+        response.status_code,
+        response.headers.get("www-authenticate", ""),
+        response.raw_content or b"",
+        # A login may also come in a form.
+        had_credentials="authorization" in request.headers or request.method == "POST",
+    )
 
 
 def _log(flow: http.HTTPFlow, exchange: Exchange, outcome: str) -> None:

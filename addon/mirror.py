@@ -14,6 +14,7 @@ from addon.pulls import Pulls
 from addon.sockets import ClientSockets
 from addon.startup import Deferred, Startup
 from addon.tls import Certificates
+from addon.webpage import WebPage
 
 _certificates = Certificates()
 _own_clients = OwnClients()
@@ -35,5 +36,6 @@ addons = [
     IdleAddons(),
     InspectedFlows(),
     Inspection(lambda: _startup.fetcher),
+    WebPage(),
     Deferred(),
 ]

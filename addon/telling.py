@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl
 
 from addon.concealed import shown_url
 from addon.names import is_digest, parse_repository
+from addon.refused import Refused
 from addon.registry import authority
 from addon.routes import AcmeChallenge, Blob, Health, Manifest, Ping, Referrers, Route, Tags, Token
 from addon.sent import Sent
@@ -23,8 +24,13 @@ Plain = str | int | float | bool | None | list[str]
 Facts = Mapping[str, Plain]
 
 
-def story_line(story: Story, *, started: float, ended: float, size: int | None, error: str) -> str:
-    """What became of a client's request; times on the monotonic clock, `size` in bytes."""
+def story_line(
+    story: Story, *, started: float, ended: float, size: int | None, error: str, realm: str = ""
+) -> str:
+    """What became of a client's request; times on the monotonic clock, `size` in bytes.
+
+    `realm` is where the client was sent for a token.
+    """
     failed = f"failed: {error}" if error else ""
     what = caption(story)
     is_blob = isinstance(story.route, Blob) and size and not error
@@ -33,6 +39,7 @@ def story_line(story: Story, *, started: float, ended: float, size: int | None, 
         story.replayed,
         f"{what} {_size(size or 0)}" if is_blob else what,
         "" if error and not story.requests else _where(story),
+        f"to fetch a token at {realm}" if realm else "",
         _times(story, started, ended),
         _limit(story),
     )
@@ -40,7 +47,14 @@ def story_line(story: Story, *, started: float, ended: float, size: int | None, 
 
 
 def story_facts(
-    story: Story, *, url: str, started: float, ended: float, size: int | None, error: str
+    story: Story,
+    *,
+    url: str,
+    started: float,
+    ended: float,
+    size: int | None,
+    error: str,
+    realm: str = "",
 ) -> dict[str, Plain]:
     """The same in plain values, which outlive saving and loading; seconds from the start.
 
@@ -65,6 +79,7 @@ def story_facts(
         "ahead": ahead.id if ahead else "",
         "begun_by": ahead.begun_by if ahead else "",
         "size": size,
+        "realm": realm,
         "error": error,
         "replayed": story.replayed,
     }
@@ -236,19 +251,20 @@ def _size(count: int) -> str:
     return f"{count} B"
 
 
-def cause_of(story: Story, status: int, url: str, broken: str) -> str:
+def cause_of(story: Story, refused: Refused, url: str, broken: str) -> str:
     """Why a client's request counts as failed, empty where it does not.
 
     Args:
         story: what was noted of it.
-        status: the answer's, 0 where there was none.
+        refused: the answer, its status 0 where there was none.
         url: the upstream's address, empty where none was asked.
         broken: what mitmproxy says of a flow that broke off.
     """
     if broken:
         return story.failure or broken
-    # 401 with a challenge is how every login begins.
-    if status < 400 or (status == 401 and not story.failure):
+    if story.failure and refused.status >= 400:
+        return story.failure
+    if not refused.is_failure:
         return ""
     who = authority(url) if url and story.requests else "the mirror"
-    return story.failure or f"{who} answered {status}"
+    return f"{who} {refused.reason}"

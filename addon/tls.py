@@ -11,6 +11,7 @@ from pathlib import Path
 
 from mitmproxy import ctx, exceptions
 from mitmproxy.addonmanager import Loader
+from mitmproxy.tls import TlsData
 
 from addon.acme import locate
 from addon.certificates import (
@@ -21,6 +22,7 @@ from addon.certificates import (
     read_names,
     read_pair,
 )
+from addon.distrust import distrust
 from addon.expiry import ExpiryReminder
 from addon.option import Option, declare
 from addon.privatefile import PrivateFile, is_private_file
@@ -132,6 +134,13 @@ class Certificates:
         # `certs` stays set: without it, mitmproxy would serve a certificate of its own to who
         # connects during the shutdown. It has read the file, and needs it no more.
         self._file.close()
+
+    def tls_failed_client(self, data: TlsData) -> None:
+        """Say it when a client does not trust the certificate: there is no flow to look at."""
+        client = data.context.client
+        line = distrust(str(client.peername[0]), client.sni, self.names, client.error or "")
+        if line:
+            logger.warning("%s", line)
 
     def _apply(self) -> None:
         # What an instance before has left (mitmproxy reloads a changed script) is not the user's.

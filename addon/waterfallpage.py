@@ -9,7 +9,7 @@ from html import escape
 from addon.waterfall import Bar, Picture, Served, marks
 
 _STYLE = """
-body{font:13px/1.5 system-ui,sans-serif;margin:1.5em;color:#222;background:#fff}
+body{font:13px/1.5 system-ui,sans-serif;margin:1.5em 4em 1.5em 1.5em;color:#222;background:#fff}
 h2{font-size:1em;margin:2em 0 .3em}
 .row{display:flex;align-items:center;border-top:1px solid #eee}
 .row:hover{background:#f5f8ff}
@@ -21,7 +21,7 @@ h2{font-size:1em;margin:2em 0 .3em}
 .time{flex:1;position:relative;height:1.4em}
 .time i,.key i{position:absolute;top:.25em;height:.9em;min-width:1px}
 .key i{position:static;display:inline-block;width:1.5em;vertical-align:middle;margin:0 .3em 0 1em}
-.axis span{position:absolute;color:#777;font-size:.85em;border-left:1px solid #bbb}
+.axis span{position:absolute;white-space:nowrap;color:#777;font-size:.85em;border-left:1px solid #bbb}
 .waited{background:#bdbdbd}.first{background:#f2a33a}.rest{background:#3f7fd0}
 .new{border-left:3px solid #2e8b57;box-sizing:border-box}
 .time i.open{background-image:linear-gradient(90deg,transparent 70%,#fff)}

@@ -223,6 +223,18 @@ async def test_a_secret_is_hidden_at_once_and_known_where_it_is_used(flows: Flow
         assert secret not in repr(flow.get_state())
 
 
+async def test_a_request_that_is_refused_before_it_has_a_host_shows_the_mirrors(
+    flows: Flows,
+) -> None:
+    # mitmproxy 11's terminal program takes no key any more once it has to draw one without.
+    flow = make_flow("/auth/token")
+    flow.request.data.host, flow.request.data.port = "", 0
+    fields = flow.request.headers.copy()
+    flows.requestheaders(flow)
+    assert (flow.request.host, flow.request.port) == flow.client_conn.sockname[:2]
+    assert flow.request.headers == fields
+
+
 async def test_a_form_is_shown_once_it_has_passed(flows: Flows) -> None:
     flows.answering = Answers(PENDING)
     form = {"Content-Type": "application/x-www-form-urlencoded", "Content-Length": "20"}

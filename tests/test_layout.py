@@ -44,6 +44,7 @@ WITH_MITMPROXY = {
     "sockets",
     "startup",
     "tls",
+    "webpage",
     "wire",
 }
 # These know the outbound client, and so the client's module.

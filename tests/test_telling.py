@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from addon.refused import Refused
 from addon.routes import Blob, Health, Manifest, Ping, Referrers, Route, Tags, Token
 from addon.story import Source, Story
 from addon.telling import caption, cause_of, sent_facts, sent_line, story_facts, story_line
@@ -170,11 +171,36 @@ URL = "https://registry.example/v2/"
 )
 def test_why_it_failed(status: int, requests: int, noted: str, broken: str, expected: str) -> None:
     story = a_story(requests=requests, failure=noted)
-    assert cause_of(story, status, URL, broken) == expected
+    assert cause_of(story, Refused(status), URL, broken) == expected
+
+
+def test_what_a_refusal_says_is_the_cause() -> None:
+    story = a_story(**ASKED)
+    body = b'{"errors":[{"code":"MANIFEST_UNKNOWN"}]}'
+    cause = cause_of(story, Refused(404, body=body), URL, "")
+    assert cause == (
+        "registry.example answered 404: MANIFEST_UNKNOWN,"
+        " the repository has no manifest of this tag or digest"
+    )
+
+
+def test_it_is_told_where_a_token_is_to_be_had() -> None:
+    told = story_line(
+        a_story(route=Ping(), name="", source=Source.MIRROR),
+        started=0.0,
+        ended=0.001,
+        size=93,
+        error="",
+        realm="https://mirror.example/auth/token",
+    )
+    assert told == (
+        "ping · answered by the mirror · to fetch a token at https://mirror.example/auth/token"
+        " · 1 ms"
+    )
 
 
 def test_without_an_upstream_it_is_the_mirror_that_answered() -> None:
-    assert cause_of(a_story(requests=0), 405, "", "") == "the mirror answered 405"
+    assert cause_of(a_story(requests=0), Refused(405), "", "") == "the mirror answered 405"
 
 
 def test_a_story_in_plain_values_outlives_a_round_trip() -> None:
@@ -199,6 +225,7 @@ def test_a_story_in_plain_values_outlives_a_round_trip() -> None:
         "ahead": "2",
         "begun_by": "0",
         "size": 5,
+        "realm": "",
         "error": "",
         "replayed": "",
     }

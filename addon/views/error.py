@@ -51,6 +51,14 @@ def show_error(content_type: str, body: bytes) -> str | None:
     return "\n".join(s for s in sentences if s) if all(sentences) else None
 
 
+def first_error(body: bytes) -> str:
+    """The code and the meaning of an error body's first error, "" for what is none."""
+    match read_object(body):
+        case {"errors": [{"code": str(code)}, *_]} if _CODE.fullmatch(code):
+            return f"{code}, {_MEANINGS[code]}" if code in _MEANINGS else code
+    return ""
+
+
 def _sentence(error: object) -> str | None:
     match error:
         case {"code": str(code), **rest} if _CODE.fullmatch(code):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import socket
+import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -172,6 +174,16 @@ async def connect(mirror: Mirror) -> AsyncIterator[Connection]:
         yield Connection(reader, writer)
     finally:
         writer.transport.abort()
+
+
+def shake_hands(mirror: Mirror, context: ssl.SSLContext, name: str) -> None:
+    """A TLS handshake that says why it ends; asyncio's just closes the connection."""
+    address = (mirror.host, mirror.port)
+    with (
+        socket.create_connection(address, timeout=SECONDS) as raw,
+        context.wrap_socket(raw, server_hostname=name),
+    ):
+        pass
 
 
 async def ask(

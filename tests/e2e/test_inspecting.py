@@ -25,62 +25,16 @@ import pytest_asyncio
 
 from addon.inspector import OPEN_PAGE, page_asks_for_token
 from tests.e2e.client import Answer, ask, bearer, connect
-from tests.e2e.webpage import WebPage
 from tests.hub import Hub
+from tests.inspecting import FLOWS, Page, arguments, inspecting
 from tests.installed import RUN_SH, installed
 from tests.ports import free_port
-from tests.running import Mirror, _read, hub_options, settings_arguments
+from tests.running import Mirror
 
 on_the_hubs_loop = pytest.mark.asyncio(loop_scope="module")
 
 ACCEPT = {"Accept": "application/vnd.oci.image.manifest.v1+json"}
-FLOWS = 100
 LAYER = 20_000_000
-
-
-def arguments(hub: Hub, port: int, *words: str) -> list[str]:
-    """What tells `run.sh inspect` of the Hub."""
-    settings = {
-        "docxy_registry": hub.registry_url,
-        "docxy_acme_home": "",
-        "docxy_warm_time": "0",
-        "docxy_inspect_flows": str(FLOWS),
-    }
-    return ["-p", str(port), *settings_arguments(settings), *hub_options(hub), *words]
-
-
-@dataclass
-class Page(WebPage):
-    """mitmweb's page of a mirror, for whoever has its token."""
-
-    mirror: Mirror
-
-
-@contextlib.asynccontextmanager
-async def inspecting(hub: Hub, folder: Path, *words: str) -> AsyncIterator[Page]:
-    port = free_port()
-    process = await asyncio.create_subprocess_exec(
-        RUN_SH,
-        "inspect",
-        *arguments(hub, port, *words),
-        cwd=folder,
-        env=installed(folder),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    mirror = Mirror(process, "127.0.0.1", port)
-    reader = asyncio.get_running_loop().create_task(_read(process, mirror.log))
-    try:
-        line = await mirror.log_line("Look inside: ", seconds=30)
-        found = re.search(r"http://([^:]+):(\d+)/\?token=(\w+)$", line)
-        assert found, line
-        yield Page(found[1], int(found[2]), found[3], mirror)
-        assert await mirror.stop() == 0, mirror.text
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
-        await reader
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import pytest
 import pytest_asyncio
 
-from tests.e2e.client import Answer, Connection, ask, connect
+from tests.e2e.client import Answer, Connection, ask, connect, shake_hands
 from tests.hub import Hub
 from tests.ports import free_port
 from tests.running import Mirror, reverse_mode, running_mirror, settings_arguments
@@ -204,6 +204,24 @@ async def test_a_tls_client_is_kept_through_many_requests(entrances: Entrances) 
     async with connect(entrances.tls) as connection:
         for _ in range(20):
             assert (await connection.ask("/v2/")).status == 401
+
+
+@pytest.mark.parametrize(
+    ("trusts", "name", "said"),
+    [
+        pytest.param(False, NAME, f"for '{NAME}': it does not know who signed it", id="authority"),
+        pytest.param(True, OTHER_NAME, f"it asked for '{OTHER_NAME}', and the", id="name"),
+    ],
+)
+async def test_a_client_that_does_not_trust_the_certificate_is_named_in_the_log(
+    entrances: Entrances, trusts: bool, name: str, said: str
+) -> None:
+    mirror = entrances.tls
+    context = mirror.tls if trusts else ssl.create_default_context()
+    assert context
+    with pytest.raises(ssl.SSLCertVerificationError):
+        await asyncio.to_thread(shake_hands, mirror, context, name)
+    assert "127.0.0.1 does not trust the certificate (" in await mirror.log_line(said)
 
 
 async def test_the_log_holds_no_password_and_no_fault(entrances: Entrances) -> None:
