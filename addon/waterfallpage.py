@@ -21,7 +21,8 @@ h2{font-size:1em;margin:2em 0 .3em}
 .time{flex:1;position:relative;height:1.4em}
 .time i,.key i{position:absolute;top:.25em;height:.9em;min-width:1px}
 .key i{position:static;display:inline-block;width:1.5em;vertical-align:middle;margin:0 .3em 0 1em}
-.axis span{position:absolute;white-space:nowrap;color:#777;font-size:.85em;border-left:1px solid #bbb}
+.axis span{position:absolute;color:#777;font-size:.85em;border-left:1px solid #bbb}
+.axis span{white-space:nowrap}
 .waited{background:#bdbdbd}.first{background:#f2a33a}.rest{background:#3f7fd0}
 .new{border-left:3px solid #2e8b57;box-sizing:border-box}
 .time i.open{background-image:linear-gradient(90deg,transparent 70%,#fff)}

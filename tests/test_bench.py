@@ -12,13 +12,15 @@ import pytest
 
 from tests.bench import ways
 from tests.bench.command import run
+from tests.bench.inspect import STEP, Load, Look, growth, measure
 from tests.bench.large import read_layer
-from tests.bench.measures import Process, count_kinds
+from tests.bench.measures import MIB, Process, count_kinds
 from tests.bench.relay import Route, serve
 from tests.bench.runs import many, measured, median
 from tests.bench.site import far_hub
 from tests.bench.table import Goal, Row, as_json, format_goals, format_rows
 from tests.ports import free_port
+from tests.terminal import has_tmux
 
 ROUND_TRIP = 0.04
 HOST = "127.0.0.1"
@@ -157,6 +159,26 @@ def test_requests_are_counted_by_kind() -> None:
 def test_rows_that_are_not_there_are_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--rows", "rounds,rouds"]) == 2
     assert "'rouds'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("memories", "grown"),
+    [((10, 50, 60, 60, 60, 60, 60, 61), 0.5), ((10, 20, 30, 40, 50, 60, 70, 80), 20), ((), 0)],
+    ids=["level", "growing", "nothing"],
+)
+def test_memory_that_still_grows_at_the_end_is_seen(
+    memories: tuple[int, ...], grown: float
+) -> None:
+    looks = [Look(n, 0, memory * MIB) for n, memory in enumerate(memories)]
+    assert growth(looks) == pytest.approx(grown, abs=1)
+
+
+@pytest.mark.skipif(not has_tmux(), reason="there is no tmux")
+async def test_memory_is_looked_at_while_somebody_looks_inside(tmp_path: Path) -> None:
+    load = Load(requests=STEP, blobs=1, size=1_000_000)
+    looks = [look async for look in measure(load, tmp_path, console=True)]
+    assert [(look.requests, look.blobs) for look in looks] == [(0, 0), (STEP, 0), (STEP, 1)]
+    assert all(look.memory > 20 * MIB for look in looks)
 
 
 async def test_all_ways_pull_whole(tmp_path: Path) -> None:

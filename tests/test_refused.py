@@ -55,8 +55,8 @@ def test_what_has_failed(refused: Refused, is_failure: bool) -> None:
             id="a token for something else",
         ),
         pytest.param(
-            Refused(401, f'{BEARER},error="a\\\n"'),
-            "refused the credentials: a\\n",
+            Refused(401, f'{BEARER},error="a\tb"'),
+            "refused the credentials: a\\tb",
             id="on one line",
         ),
     ],

@@ -223,7 +223,8 @@ async def test_what_fails_is_marked_with_its_cause(hub: Hub, tmp_path: Path, ima
     await hub.registry.listen()
     authority = hub.registry.url.removeprefix("https://")
     missing, limited, down = recording.of("/manifests/")
-    assert missing.comment.startswith(f"failed: {authority} answered 404 · alpine:missing")
+    assert missing.comment.startswith(f"failed: {authority} answered 404: MANIFEST_UNKNOWN, ")
+    assert " · alpine:missing" in missing.comment
     assert limited.comment.startswith(f"failed: {authority} answered 429 · ")
     assert down.comment.startswith(f"failed: upstream {authority}: ")
     (refused,) = recording.of("/uploads/")
