@@ -155,8 +155,9 @@ BOUNDS = (
         int,
         64 * MIB,
         "Bytes of all blobs in pieces together that are asked for and not yet given on: each blob"
-        " has two thirds of what the others leave, what is begun ahead of three quarters of it."
-        " Beyond them each blob may have one piece of 128 KiB, and each connection its buffer.",
+        " has two thirds of what the others leave (all of it in place of pieces that broke off),"
+        " what is begun ahead of three quarters of it. Beyond them each blob may have one piece of"
+        " 128 KiB, and each connection its buffer.",
         least=0,
     ),
     Option(

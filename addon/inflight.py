@@ -61,10 +61,18 @@ class Budget:
         """It has given so many on, or wants them no more."""
         self._held -= count
 
-    def share(self, held: int, urgency: Urgency) -> int:
-        """Bytes that a transfer may hold which holds so many."""
+    def share(self, held: int, window: int, beyond: int, urgency: Urgency) -> int:
+        """Bytes that a transfer may hold.
+
+        Args:
+            held: what it holds already.
+            window: what it wants; it has its part of what the others leave.
+            beyond: what it wants in place of what broke off; it has what is there.
+            urgency: whom it is for.
+        """
         limit = int(self._limit * (AHEAD_PART if urgency is Urgency.AHEAD else 1))
-        return max(0, int((limit - (self._held - held)) * PART))
+        left = max(0, limit - (self._held - held))
+        return min(min(window, int(left * PART)) + beyond, left)
 
 
 class Asker:

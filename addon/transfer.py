@@ -378,8 +378,8 @@ class Pieces:
         room = self._side_by_side + broken - len(running)
         while self._is_open and self._next <= self._last and room > 0:
             held = self._next - self._given
-            share = self._budget.share(held, self._asker.urgency)
-            window = min(self._window + broken * LARGEST_PIECE, share)
+            beyond = broken * LARGEST_PIECE
+            window = self._budget.share(held, self._window, beyond, self._asker.urgency)
             length = min(self._piece_length(window), self._last + 1 - self._next)
             # Where there is no room at all, it goes on with one piece of the smallest size.
             if held and held + length > window:
