@@ -19,6 +19,8 @@ __all__ = ["browser", "hub", "shared_hub", "tab"]
 collect_ignore_glob = [] if page_asks_for_token() else ["test_*.py"]
 
 SIZE = (1200, 1600)
+# mitmweb 12.3's page names this file of its own sources, which its package leaves out.
+LEFT_OUT = "/src/css/vendor.less"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -36,4 +38,4 @@ async def tab(browser: Chromium) -> AsyncIterator[Tab]:
     tab = await browser.tab()
     await tab.has_size(*SIZE)
     yield tab
-    assert tab.errors == []
+    assert [error for error in tab.errors if not error.endswith(LEFT_OUT)] == []

@@ -65,6 +65,10 @@ class Mitmweb:
         await self.tab.until(f"({script}).length >= {count}")
         return [Row(**each) for each in await self.tab.value(script)]
 
+    async def all_rows(self) -> list[Row]:
+        """The lines of the list, once it has one for each flow that there is."""
+        return await self.rows(count=len(await self.page.get("/flows")))
+
     async def body(self, *texts: str) -> str:
         """What is shown of the chosen flow's body, once it holds all of this."""
         return await self._text(_BODY, *texts)

@@ -107,7 +107,7 @@ def mitmweb(tab: Tab, page: Page) -> Mitmweb:
 
 async def test_the_list_tells_what_happened(mitmweb: Mitmweb, image: Image) -> None:
     await mitmweb.open()
-    rows = await mitmweb.rows(count=10)
+    rows = await mitmweb.all_rows()
     (index,) = [row for row in rows if row.comment.startswith(f"{NAME}:latest → library/{NAME} ·")]
     assert (index.method, index.status, index.mark) == ("GET", "200", "")
     assert index.path.endswith(f"/v2/library/{NAME}/manifests/latest")
@@ -122,7 +122,7 @@ async def test_the_list_tells_what_happened(mitmweb: Mitmweb, image: Image) -> N
 
 async def test_what_the_mirror_sends_is_marked_as_its_own(mitmweb: Mitmweb) -> None:
     await mitmweb.open()
-    own = [row for row in await mitmweb.rows(count=10) if row.mark.startswith("⚙")]
+    own = [row for row in await mitmweb.all_rows() if row.mark.startswith("⚙")]
     told = {row.comment.partition(" · ")[0] for row in own}
     assert {"token", "manifest", "redirect", "blob"} <= told
     assert [row for row in own if f"for {NAME}:latest → library/{NAME}" in row.comment]
@@ -130,7 +130,7 @@ async def test_what_the_mirror_sends_is_marked_as_its_own(mitmweb: Mitmweb) -> N
 
 async def test_a_failed_one_is_marked_with_its_cause(mitmweb: Mitmweb) -> None:
     await mitmweb.open()
-    rows = await mitmweb.rows(count=10)
+    rows = await mitmweb.all_rows()
     failed = [row for row in rows if row.mark == "🔴" and " · " in row.comment]
     assert all(row.comment.startswith("failed: ") for row in failed)
     told = "\n".join(row.comment for row in failed)
@@ -152,7 +152,7 @@ async def test_the_comment_is_wide_enough_to_be_read(mitmweb: Mitmweb) -> None:
 
 async def test_nothing_that_a_client_sends_is_run(mitmweb: Mitmweb) -> None:
     await mitmweb.open()
-    await mitmweb.rows(count=10)
+    await mitmweb.all_rows()
     assert await mitmweb.tab.value("document.querySelectorAll('img[src=x]').length") == 0
 
 

@@ -30,7 +30,7 @@ async def everything(mitmweb: Mitmweb) -> dict[str, str]:
     await mitmweb.open(events=True)
     # As much of it as fits; all of it is in the API.
     await mitmweb.events("Docxy")
-    rows = await mitmweb.rows(count=len(await mitmweb.page.get("/flows")))
+    rows = await mitmweb.all_rows()
     places = {"the list": await mitmweb.markup()}
     for number, row in enumerate(rows):
         for part in await mitmweb.choose(number):
