@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from addon.blobsource import BlobSource, Ways, sent_of
-from addon.inflight import Asker, Budget
+from addon.budget import Budget
 from addon.outbound import Outbound
 from addon.ranges import Sent, Wanted
 from addon.received import Answer, discard
@@ -22,6 +22,7 @@ from addon.transfer import (
     Stream,
     TransferLimits,
 )
+from addon.urgency import Asker
 
 # Of a host's connections, those that pieces leave to an image's config and other small blobs.
 FOR_SMALL = 4

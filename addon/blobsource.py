@@ -11,7 +11,7 @@ from weakref import WeakValueDictionary
 from addon.bodies import Laned, Skipping
 from addon.errors import UpstreamFailure, failure
 from addon.headers import Fields
-from addon.inflight import Asker, Lanes, Urgency
+from addon.lanes import Lanes
 from addon.outbound import Outbound
 from addon.ranges import Sent, Wanted, parse_sent
 from addon.received import Answer, discard
@@ -21,6 +21,7 @@ from addon.reply import Body
 from addon.singleflight import SingleFlight
 from addon.story import meant_as
 from addon.transfer import NoParts, TransferLimits
+from addon.urgency import Asker, Urgency
 
 # What a CDN says of an address that it takes no longer.
 _REFUSED = frozenset({400, 401, 403, 404, 410})

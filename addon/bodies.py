@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 
-from addon.inflight import Place
+from addon.lanes import Place
 from addon.received import Answer
 from addon.reply import Body, BrokenTransfer
 

@@ -17,9 +17,9 @@ from typing import Protocol
 
 from addon.descriptors import Descriptor
 from addon.errors import MirrorError
-from addon.inflight import Asker, Urgency
 from addon.sharing import Reader
 from addon.story import tell_ahead
+from addon.urgency import Asker, Urgency
 from addon.watchers import Watchers
 
 logger = logging.getLogger(__name__)

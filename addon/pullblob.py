@@ -13,7 +13,6 @@ from addon.bodies import blob_body, blob_length
 from addon.descriptors import Descriptor
 from addon.errors import UpstreamFailure, failure
 from addon.headers import Fields, to_client, to_registry
-from addon.inflight import Asker, Urgency
 from addon.lookahead import Ahead, AheadLimits, Begun, narrowed
 from addon.ranges import Sent, Wanted, parse_wanted
 from addon.readers import Visit, not_for_everyone
@@ -27,6 +26,7 @@ from addon.smallblobs import SmallBlob, SmallBlobBody
 from addon.story import Source, Story, current, meant_as
 from addon.transfer import FIRST_PIECE
 from addon.upstream import Upstream
+from addon.urgency import Asker, Urgency
 
 _CONDITIONS = (
     "if-match",

@@ -16,9 +16,9 @@ from collections.abc import Awaitable, Callable
 
 from addon.errors import MirrorError
 from addon.headers import Fields
-from addon.inflight import Asker
 from addon.reply import SLICE, Body, BrokenTransfer
 from addon.story import current
+from addon.urgency import Asker
 
 logger = logging.getLogger(__name__)
 

@@ -20,12 +20,13 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Protocol
 
+from addon.budget import Budget
 from addon.errors import MirrorError
-from addon.inflight import Asker, Budget, Urgency
 from addon.patience import Patience
 from addon.ranges import LARGEST_PIECE, Wanted
 from addon.reply import Body, BrokenTransfer
 from addon.story import current
+from addon.urgency import Asker, Urgency
 
 logger = logging.getLogger(__name__)
 

@@ -11,13 +11,13 @@ import pytest
 from addon.blobsource import BlobKey, BlobSource, Ways
 from addon.errors import UpstreamFailure, failure
 from addon.headers import Fields
-from addon.inflight import Asker, Urgency
 from addon.outbound import Outbound
 from addon.ranges import Wanted
 from addon.received import Answer
 from addon.redirects import Redirects
 from addon.registry import parse_registry
 from addon.transfer import TransferLimits
+from addon.urgency import Asker, Urgency
 from tests.clock import Clock
 from tests.outbounds import answer, closings, redirect
 from tests.upstreams import HostsAt, settle

@@ -7,9 +7,9 @@ import pytest
 
 from addon.descriptors import Descriptor
 from addon.errors import failure
-from addon.inflight import Asker, Urgency
 from addon.lookahead import TINY, Ahead, AheadLimits, Begun, narrowed
 from addon.sharing import EVERYONE, Reader
+from addon.urgency import Asker, Urgency
 
 LARGE = 10 * TINY
 PATIENCE = 3

@@ -8,9 +8,9 @@ import pytest
 
 from addon.errors import failure
 from addon.headers import Fields
-from addon.inflight import Asker, Urgency
 from addon.reply import Body, BrokenTransfer
 from addon.smallblobs import HASHED_AT_ONCE, LEAST_COST, SmallBlob, SmallBlobBody, SmallBlobs
+from addon.urgency import Asker, Urgency
 
 CONTENT = b"0123456789" * 10
 SIZE = len(CONTENT)

@@ -7,8 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from addon import transfer
+from addon.budget import Budget
 from addon.errors import failure
-from addon.inflight import Asker, Budget, Lanes, Urgency
+from addon.lanes import Lanes
 from addon.ranges import Wanted
 from addon.reply import Body, BrokenTransfer
 from addon.transfer import (
@@ -20,6 +21,7 @@ from addon.transfer import (
     Stream,
     TransferLimits,
 )
+from addon.urgency import Asker, Urgency
 from tests.clock import Clock
 
 CHUNK = 64 * 1024

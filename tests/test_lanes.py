@@ -2,9 +2,8 @@ from __future__ import annotations
 
 import asyncio
 
-import pytest
-
-from addon.inflight import Asker, Budget, Lanes, Urgency
+from addon.lanes import Lanes
+from addon.urgency import Asker, Urgency
 
 
 async def settle() -> None:
@@ -29,74 +28,6 @@ async def has_one_place(lanes: Lanes) -> None:
     await settle()
     assert not next_.done()
     next_.cancel()
-
-
-class TestBudget:
-    @pytest.mark.parametrize(
-        ("others", "held", "window", "beyond", "urgency", "share"),
-        [
-            pytest.param(0, 0, 100, 0, Urgency.ASKED, 100, id="what it wants"),
-            pytest.param(0, 0, 9999, 0, Urgency.ASKED, 800, id="one alone has two thirds"),
-            pytest.param(0, 700, 9999, 0, Urgency.ASKED, 800, id="whatever it holds already"),
-            pytest.param(600, 0, 9999, 0, Urgency.ASKED, 400, id="two thirds of what is left"),
-            pytest.param(1200, 0, 9999, 0, Urgency.ASKED, 0, id="nothing is left"),
-            pytest.param(5000, 0, 9999, 10, Urgency.ASKED, 0, id="less than nothing is left"),
-            pytest.param(0, 0, 9999, 0, Urgency.AHEAD, 600, id="ahead: of three quarters"),
-            pytest.param(900, 0, 9999, 0, Urgency.AHEAD, 0, id="ahead: not the last quarter"),
-            pytest.param(900, 0, 9999, 0, Urgency.ASKED, 200, id="which is for who waits"),
-            pytest.param(0, 0, 100, 50, Urgency.ASKED, 150, id="more for what broke off"),
-            pytest.param(0, 0, 9999, 300, Urgency.ASKED, 1100, id="beyond its part"),
-            pytest.param(0, 0, 9999, 900, Urgency.ASKED, 1200, id="but no more than there is"),
-        ],
-    )
-    def test_a_transfer_may_hold_a_part_of_what_the_others_leave(
-        self, others: int, held: int, window: int, beyond: int, urgency: Urgency, share: int
-    ) -> None:
-        budget = Budget(1200)
-        budget.take(others)
-        budget.take(held)
-        assert budget.share(held, window, beyond, urgency) == share
-
-    def test_what_is_given_on_makes_room(self) -> None:
-        budget = Budget(1200)
-        budget.take(1200)
-        budget.give(600)
-        assert (budget.held, budget.share(0, 9999, 0, Urgency.ASKED)) == (600, 400)
-
-
-class TestAsker:
-    @pytest.mark.parametrize(
-        ("urgency", "claimed"),
-        [
-            (Urgency.AHEAD, Urgency.ASKED),
-            (Urgency.ASKED, Urgency.ASKED),
-            (Urgency.NOW, Urgency.NOW),
-        ],
-    )
-    def test_is_no_less_urgent_once_it_is_claimed(self, urgency: Urgency, claimed: Urgency) -> None:
-        asker = Asker(urgency)
-        asker.claim()
-        assert asker.urgency is claimed
-
-    def test_its_first_bytes_are_awaited_once_it_is_claimed(self) -> None:
-        asker = Asker(Urgency.AHEAD)
-        first = asker.first
-        assert first.urgency == Urgency.AHEAD
-        asker.claim()
-        assert (first.urgency, asker.first.urgency) == (Urgency.NOW, Urgency.NOW)
-
-    @pytest.mark.parametrize("urgency", list(Urgency))
-    def test_hurries_whom_it_waits_for(self, urgency: Urgency) -> None:
-        leader = Asker(Urgency.AHEAD)
-        Asker(urgency).hurries(leader)
-        assert leader.urgency is urgency
-
-    def test_hurries_whom_it_waits_for_once_it_is_claimed(self) -> None:
-        asker, leader, firsts = (Asker(Urgency.AHEAD) for _ in range(3))
-        asker.hurries(leader)
-        asker.first.hurries(firsts)
-        asker.claim()
-        assert (leader.urgency, firsts.urgency) == (Urgency.ASKED, Urgency.NOW)
 
 
 class TestLanes:
