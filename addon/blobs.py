@@ -4,35 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from addon.blobsource import BlobSource, Ways, sent_of
 from addon.budget import Budget
+from addon.onestream import OneStream
 from addon.outbound import Outbound
+from addon.pieces import Pieces
 from addon.ranges import Sent, Wanted
 from addon.received import Answer, discard
 from addon.redirects import Redirects
-from addon.reply import Body
-from addon.transfer import (
-    FIRST_PIECE,
-    FIRST_WINDOW,
-    Begun,
-    OneStream,
-    Pieces,
-    Stream,
-    TransferLimits,
-)
+from addon.stream import Stream
+from addon.transfer import Begun, Part, Transfer, TransferLimits
 from addon.urgency import Asker
+from addon.window import FIRST_PIECE, Spread
 
 # Of a host's connections, those that pieces leave to an image's config and other small blobs.
 FOR_SMALL = 4
-
-
-class Transfer(Body, Protocol):
-    """A body that may be begun before anybody waits for it."""
-
-    def claim(self) -> None:
-        """Somebody waits for it now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +29,6 @@ class Opened:
     answer: Answer
     sent: Sent
     body: Transfer
-
-
-@dataclass(frozen=True, slots=True)
-class Spread:
-    """How far one transfer may spread: pieces side by side, bytes here before anybody reads."""
-
-    pieces: int
-    window: int = FIRST_WINDOW
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +98,11 @@ class Blobs:
         # Whoever sends more than it was asked for is not listened to.
         most = last if answer.status == 200 else _last(asked, sent.total)
         begun = Begun(answer.body, min(sent.last, last, most))
+        part = Part(sent.first, last, begun)
         whole = Sent(sent.first, last, sent.total)
         if may_spread and begun.last < last and source.is_far:
-            body = self._in_pieces(source, sent.first, last, begun, asker, spread)
-            return Opened(answer, whole, body)
-        return Opened(answer, whole, self._one_stream(source, sent.first, last, begun, asker))
+            return Opened(answer, whole, self._in_pieces(source, part, asker, spread))
+        return Opened(answer, whole, self._one_stream(source, part, asker))
 
     async def _open_at_once(
         self,
@@ -139,7 +118,7 @@ class Blobs:
         if first > last:
             return None
         head = source.expect(first, size)
-        pieces = self._in_pieces(source, first, last, None, asker, spread)
+        pieces = self._in_pieces(source, Part(first, last), asker, spread)
         try:
             answer = await head
         except BaseException:
@@ -156,37 +135,20 @@ class Blobs:
             return None
         if answer.status == 200 and answer.length == size and first == 0:
             # It knows no ranges: one stream it is.
-            begun = Begun(answer.body, size - 1)
-            return Opened(answer, whole, self._one_stream(source, 0, last, begun, asker))
+            part = Part(first, last, Begun(answer.body, size - 1))
+            return Opened(answer, whole, self._one_stream(source, part, asker))
         return answer
 
-    def _in_pieces(
-        self,
-        source: BlobSource,
-        first: int,
-        last: int,
-        begun: Begun | None,
-        asker: Asker,
-        spread: Spread,
-    ) -> Pieces:
-        return Pieces(
-            source,
-            first,
-            last,
-            begun,
-            spread.pieces,
-            self.budget,
-            asker,
-            spread.window,
-            lambda: self.pieces_for(self.budget.running),
-            self._limits.transfer,
-        )
+    def _in_pieces(self, source: BlobSource, part: Part, asker: Asker, spread: Spread) -> Pieces:
+        def most() -> int:
+            return self.pieces_for(self.budget.running)
 
-    def _one_stream(
-        self, source: BlobSource, first: int, last: int, begun: Begun, asker: Asker
-    ) -> OneStream:
+        limits = self._limits.transfer
+        return Pieces(source, part, asker, spread, self.budget, limits, most)
+
+    def _one_stream(self, source: BlobSource, part: Part, asker: Asker) -> OneStream:
         alone = asker.first
-        stream = Stream(source, first, last, begun, alone, limits=self._limits.transfer)
+        stream = Stream(source, part, alone, self._limits.transfer)
         return OneStream(stream, self.budget, alone)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from addon.answers import reply_of, with_field
 from addon.asked import Asked
-from addon.blobs import Opened, Spread
+from addon.blobs import Opened
 from addon.blobsource import BlobKey, BlobSource
 from addon.bodies import blob_body, blob_length
 from addon.descriptors import Descriptor
@@ -24,9 +24,9 @@ from addon.routes import Blob
 from addon.sharing import EVERYONE, Reader
 from addon.smallblobs import SmallBlob, SmallBlobBody
 from addon.story import Source, Story, current, meant_as
-from addon.transfer import FIRST_PIECE
 from addon.upstream import Upstream
 from addon.urgency import Asker, Urgency
+from addon.window import FIRST_PIECE, Spread
 
 _CONDITIONS = (
     "if-match",

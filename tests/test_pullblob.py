@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from addon import transfer
+from addon import failures
 from addon.blobs import BlobLimits
 from addon.errors import Refusal, UpstreamFailure
 from addon.lookahead import AheadLimits
@@ -23,7 +23,7 @@ AHEAD = AheadLimits(2, 24 * MIB, 60.0, images=10)
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transfer, "FIRST_PAUSE", 0.0)
+    monkeypatch.setattr(failures, "FIRST_PAUSE", 0.0)
 
 
 def a_site(limits: Limits | None = None, ahead: AheadLimits | None = None) -> Site:
