@@ -24,7 +24,9 @@ class Piece:
         self.error: OSError | None = None
         self._wake = wake
         self._ended = ended
-        self._task = asyncio.get_running_loop().create_task(self._fetch())
+        # It begins with the loop's next turn, and not before it has its place among the others:
+        # mitmproxy 12 lets what `create_task` makes run at once (`asyncio.eager_task_factory`).
+        self._task = asyncio.Task(self._fetch())
 
     async def _fetch(self) -> None:
         try:

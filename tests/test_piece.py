@@ -78,3 +78,14 @@ async def test_closed_holds_nothing(site: Site, turns: int) -> None:
     assert not fetched.chunks
     assert not site.open
     assert len(asyncio.all_tasks()) == 1
+
+
+async def test_tells_nothing_before_its_owner_has_it(site: Site) -> None:
+    """However tasks begin, the others' order does not depend on it."""
+    told = Told()
+    loop = asyncio.get_running_loop()
+    loop.set_task_factory(getattr(asyncio, "eager_task_factory", None))
+    site.open_errors = [OSError("at once")]
+    fetched = piece(site, told)
+    assert (told.woken, len(site.asked)) == (0, 0)
+    fetched.close()

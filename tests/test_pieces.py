@@ -2,14 +2,17 @@ from __future__ import annotations
 
 import asyncio
 import random
+import sys
 from collections.abc import Callable
 
 import pytest
 
 from addon import failures, stream as stream_module
 from addon.budget import Budget
+from addon.errors import failure
 from addon.pieces import Pieces
-from addon.reply import BrokenTransfer
+from addon.ranges import Wanted
+from addon.reply import Body, BrokenTransfer, MemoryBody
 from addon.transfer import Begun, Part, TransferLimits
 from addon.urgency import Asker, Urgency
 from addon.window import FIRST_PIECE, Spread
@@ -31,6 +34,18 @@ def site() -> Site:
 @pytest.fixture
 def budget() -> Budget:
     return Budget(64 * 1024 * 1024)
+
+
+class Unwilling(Source):
+    """Refuses the first request at once, before anybody has waited for anything."""
+
+    refuses = True
+
+    async def open(self, wanted: Wanted, asker: Asker) -> Body:
+        if self.refuses:
+            self.refuses = False
+            raise failure("cdn", "it is not asked")
+        return await super().open(wanted, asker)
 
 
 def in_pieces(
@@ -145,6 +160,21 @@ class TestPieces:
         await settle()
         assert len({wanted.first for wanted in site.asked}) == 8
         body.close()
+
+    @pytest.mark.skipif(sys.version_info < (3, 12), reason="no eager tasks before Python 3.12")
+    @pytest.mark.parametrize("is_begun", [True, False])
+    async def test_come_in_order_where_tasks_begin_at_once(
+        self, site: Site, budget: Budget, is_begun: bool
+    ) -> None:
+        """As mitmproxy 12 has it; what is begun may be here as a whole, or nobody can be asked."""
+        asyncio.get_running_loop().set_task_factory(getattr(asyncio, "eager_task_factory", None))
+        first = CONTENT[:FIRST_PIECE]
+        begun = Begun(MemoryBody(first), len(first) - 1) if is_begun else None
+        source = Source(site) if is_begun else Unwilling(site)
+        body = Pieces(
+            source, Part(0, LAST, begun), Asker(Urgency.ASKED), EIGHT, budget, TransferLimits()
+        )
+        assert await read_all(body) == CONTENT
 
     async def test_a_slip_of_the_mirrors_own_leaves_no_gap(
         self, site: Site, budget: Budget
