@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
-from addon.blobsource import BlobSource, Ways, sent_of
+from addon.blobsource import BlobSource
 from addon.budget import Budget
 from addon.onestream import OneStream
 from addon.outbound import Outbound
@@ -13,9 +13,11 @@ from addon.pieces import Pieces
 from addon.ranges import Sent, Wanted
 from addon.received import Answer, discard
 from addon.redirects import Redirects
+from addon.sameobject import sent_of
 from addon.stream import Stream
 from addon.transfer import Begun, Part, Transfer, TransferLimits
 from addon.urgency import Asker
+from addon.ways import Ways
 from addon.window import FIRST_PIECE, Spread
 
 # Of a host's connections, those that pieces leave to an image's config and other small blobs.

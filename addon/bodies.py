@@ -1,33 +1,15 @@
-"""Bodies made of others: one that holds a place, one that begins later, one that is checked."""
+"""Bodies made of others: one that begins later, one that is checked."""
 
 from __future__ import annotations
 
 import hashlib
 import re
 
-from addon.lanes import Place
 from addon.received import Answer
 from addon.reply import Body, BrokenTransfer
 
 _HASHES = {"sha256": hashlib.sha256, "sha512": hashlib.sha512}
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/(?:[0-9]+|\*)")
-
-
-class Laned:
-    """A body that holds a place at its host until it has ended, or needs none any more."""
-
-    def __init__(self, body: Body, place: Place) -> None:
-        self._body = body
-        self._place = place
-
-    async def read(self) -> bytes:
-        """The next bytes."""
-        return await self._body.read()
-
-    def close(self) -> None:
-        """End it, and let the next one in."""
-        self._body.close()
-        self._place.leave()
 
 
 class Skipping:

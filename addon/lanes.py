@@ -1,9 +1,14 @@
-"""Connections that blobs may use to one host at a time, and whose turn it is."""
+"""Connections that blobs may use to a host at a time, and whose turn it is."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from weakref import WeakValueDictionary
 
+from addon.received import Answer
+from addon.reply import Body
 from addon.urgency import Asker, Urgency
 
 
@@ -78,3 +83,48 @@ class Lanes:
         place = min(waiting, key=lambda each: each[0].urgency)
         self._waiting.remove(place)
         place[1].set_result(True)
+
+
+class HostLanes:
+    """The lanes of each host, so many."""
+
+    def __init__(self, each: int) -> None:
+        self._each = each
+        # A host's are kept as long as somebody holds or waits for one.
+        self._lanes: WeakValueDictionary[str, Lanes] = WeakValueDictionary()
+
+    def of(self, host: str) -> Lanes:
+        """A host's."""
+        lanes = self._lanes.get(host) or Lanes(self._each)
+        self._lanes[host] = lanes
+        return lanes
+
+    async def answer(self, host: str, asker: Asker, ask: Callable[[], Awaitable[Answer]]) -> Answer:
+        """A host's answer, whose body holds a place there until it ends."""
+        # A slow client would hold a place for as long as it reads: its only stream has none.
+        place = await self.of(host).enter(asker)
+        if place is None:
+            return await ask()
+        try:
+            answer = await ask()
+        except BaseException:
+            place.leave()
+            raise
+        return replace(answer, body=Laned(answer.body, place))
+
+
+class Laned:
+    """A body that holds a place at its host until it has ended, or needs none any more."""
+
+    def __init__(self, body: Body, place: Place) -> None:
+        self._body = body
+        self._place = place
+
+    async def read(self) -> bytes:
+        """The next bytes."""
+        return await self._body.read()
+
+    def close(self) -> None:
+        """End it, and let the next one in."""
+        self._body.close()
+        self._place.leave()

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from addon.answers import reply_of, with_field
 from addon.asked import Asked
 from addon.blobs import Opened
-from addon.blobsource import BlobKey, BlobSource
+from addon.blobsource import BlobSource
 from addon.bodies import blob_body, blob_length
 from addon.descriptors import Descriptor
 from addon.errors import UpstreamFailure, failure
@@ -19,9 +19,10 @@ from addon.readers import Visit, not_for_everyone
 from addon.received import Answer, WholeAnswer, read_whole
 from addon.redirects import follow
 from addon.registry import Registry, authority, same_origin
+from addon.registryblob import RegistryBlob
 from addon.reply import Body, BrokenTransfer, MemoryBody, Reply
 from addon.routes import Blob
-from addon.sharing import EVERYONE, Reader
+from addon.sharing import EVERYONE, BlobKey, Reader
 from addon.smallblobs import SmallBlob, SmallBlobBody
 from addon.story import Source, Story, current, meant_as
 from addon.upstream import Upstream
@@ -80,7 +81,7 @@ class BlobPulls:
             UpstreamFailure: no upstream answered.
         """
         self.ahead.watchers.claimed(asked.client)
-        key = (reader.audience, name, route.digest)
+        key = BlobKey(reader.audience, name, route.digest)
         wanted = parse_wanted(asked.get("range"))
         is_whole_or_part = not asked.get("range") or wanted is not None
         pull = _Pull(route, asked, reader, key, wanted)
@@ -103,7 +104,7 @@ class BlobPulls:
         """
         upstream = self._upstream
         for method in ("GET", "HEAD"):
-            upstream.blobs.ways.redirects.forget(BlobKey(*pull.key), method)
+            upstream.blobs.ways.redirects.forget(pull.key, method)
         if upstream.small_blobs.get(pull.key) is None:
             return False  # it is asked for the blob itself
         try:
@@ -227,25 +228,24 @@ class BlobPulls:
             return Reply(200, given, length, body)
         return Reply(206, [*given, ("Content-Range", sent.value)], length, body)
 
-    def _source(self, reader: Reader, key: tuple[str, str, str], asked: Asked | None) -> BlobSource:
-        registry = self._upstream.learnt.now
+    def _source(self, reader: Reader, key: BlobKey, asked: Asked | None) -> BlobSource:
+        upstream = self._upstream
+        registry = upstream.learnt.now
         fields = _without_authorization(asked) if asked else to_registry([])
-        url = f"{registry.url}/v2/{key[1]}/blobs/{key[2]}"
-        own = [(n, v) for n, v in fields if n.lower() != "range"]
-        return BlobSource(
-            self._upstream.blobs.ways,
+        blob = RegistryBlob(
             registry,
-            BlobKey(*key),
-            url,
-            own,
-            Visit(self._upstream, reader, key[1]),
-            None if self._upstream.limits.remember else self._upstream.redirects(2),
+            key,
+            f"{registry.url}/v2/{key.repository}/blobs/{key.digest}",
+            [(n, v) for n, v in fields if n.lower() != "range"],
+            Visit(upstream, reader, key.repository),
         )
+        redirects = None if upstream.limits.remember else upstream.redirects(2)
+        return BlobSource(upstream.blobs.ways, blob, redirects)
 
     def _begin_small(
         self,
         reader: Reader,
-        key: tuple[str, str, str],
+        key: BlobKey,
         size: int,
         asker: Asker,
         spread: Spread | None = None,
@@ -269,7 +269,7 @@ class BlobPulls:
         self, reader: Reader, name: str, blob: Descriptor, side_by_side: int, asker: Asker
     ) -> Begun | None:
         """Begin a blob that nobody has asked for yet, beside others of its image."""
-        key = (reader.audience, name, blob.digest)
+        key = BlobKey(reader.audience, name, blob.digest)
         spread = Spread(self._upstream.blobs.pieces_for(side_by_side), self._window)
         if self._upstream.small_blobs.takes(blob.digest, blob.size):
             self._begin_small(reader, key, blob.size, asker, spread)
@@ -283,10 +283,9 @@ class BlobPulls:
 
     async def resolve(self, reader: Reader, name: str, blob: Descriptor) -> None:
         """Learn where a blob is."""
-        if not self._upstream.small_blobs.get((reader.audience, name, blob.digest)):
-            await self._source(reader, (reader.audience, name, blob.digest), None).locate(
-                Asker(Urgency.AHEAD)
-            )
+        key = BlobKey(reader.audience, name, blob.digest)
+        if not self._upstream.small_blobs.get(key):
+            await self._source(reader, key, None).locate(Asker(Urgency.AHEAD))
 
     def cost(self, blob: Descriptor) -> int:
         """Bytes that are fetched of a blob before anybody asks for it."""
@@ -321,12 +320,12 @@ class _Pull:
     route: Blob
     asked: Asked
     reader: Reader
-    key: tuple[str, str, str]
+    key: BlobKey
     wanted: Wanted | None
 
     @property
     def name(self) -> str:
-        return self.key[1]
+        return self.key.repository
 
     @property
     def first(self) -> int:

@@ -25,7 +25,7 @@ from addon.received import Answer, WholeAnswer, discard, read_whole
 from addon.redirects import follow
 from addon.reply import BrokenTransfer, Reply, whole
 from addon.routes import Manifest
-from addon.sharing import EVERYONE, Reader
+from addon.sharing import EVERYONE, BlobKey, Reader
 from addon.singleflight import SingleFlight
 from addon.story import Source, current, meant_as
 from addon.upstream import Upstream
@@ -129,7 +129,8 @@ class ManifestPulls:
         self._upstream.manifests.put(reader.audience, pull.name, kept)
         self._checked(pull, kept.digest)
         for blob in kept.blobs:
-            self._upstream.sizes[reader.audience, pull.name, blob.digest] = blob.size
+            key = BlobKey(reader.audience, pull.name, blob.digest)
+            self._upstream.sizes[key] = blob.size
         return Found(kept, got.fields, Source.NETWORK)
 
     async def _read(self, answer: Answer, pull: _Pull) -> tuple[WholeAnswer, Kept | None]:

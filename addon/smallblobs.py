@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable
 from addon.errors import MirrorError
 from addon.headers import Fields
 from addon.reply import SLICE, Body, BrokenTransfer
+from addon.sharing import BlobKey
 from addon.story import current
 from addon.urgency import Asker
 
@@ -179,7 +180,6 @@ class SmallBlobBody:
             self._blob.readers -= 1
 
 
-Key = tuple[str, str, str]
 OpenBody = Callable[[], Awaitable[tuple[Fields, Body]]]
 
 
@@ -190,7 +190,7 @@ class SmallBlobs:
         self.budget = budget
         self._largest = largest
         # The one that was asked for last stands last.
-        self._blobs: dict[Key, SmallBlob] = {}
+        self._blobs: dict[BlobKey, SmallBlob] = {}
         # Dropped, but still read or on their way.
         self._leaving: list[SmallBlob] = []
         self._tasks: dict[SmallBlob, asyncio.Task[None]] = {}
@@ -211,7 +211,7 @@ class SmallBlobs:
         idle = sum(blob.cost for blob in self._blobs.values() if not blob.is_in_use)
         return self.held - idle + max(size, LEAST_COST) <= self.budget
 
-    def get(self, key: Key) -> SmallBlob | None:
+    def get(self, key: BlobKey) -> SmallBlob | None:
         """A blob that is here or on its way."""
         blob = self._blobs.get(key)
         if blob is None or blob.error:
@@ -219,7 +219,7 @@ class SmallBlobs:
         self._blobs[key] = self._blobs.pop(key)
         return blob
 
-    def begin(self, key: Key, size: int, open_body: OpenBody, asker: Asker) -> SmallBlob:
+    def begin(self, key: BlobKey, size: int, open_body: OpenBody, asker: Asker) -> SmallBlob:
         """Fetch a blob that `takes` says yes to, unless it is here or on its way.
 
         `asker` is whom `open_body` asks for: a client's from the first one on that reads it.
@@ -227,7 +227,7 @@ class SmallBlobs:
         blob = self.get(key)
         if blob:
             return blob
-        blob = SmallBlob(key[2], size, asker)
+        blob = SmallBlob(key.digest, size, asker)
         self._make_room(blob.cost)
         self._blobs[key] = blob
         task = asyncio.get_running_loop().create_task(blob.fill(open_body))
@@ -237,7 +237,7 @@ class SmallBlobs:
 
     def drop(self, audience: str, repository: str) -> None:
         """Forget all of a repository; who reads one now may read on."""
-        for key in [key for key in self._blobs if key[:2] == (audience, repository)]:
+        for key in [key for key in self._blobs if key.is_of(audience, repository)]:
             self._leaving.append(self._blobs.pop(key))
 
     def close(self) -> None:
@@ -254,7 +254,7 @@ class SmallBlobs:
                 excess -= blob.cost
                 del self._blobs[key]
 
-    def _ended(self, key: Key, blob: SmallBlob, done: asyncio.Task[None]) -> None:
+    def _ended(self, key: BlobKey, blob: SmallBlob, done: asyncio.Task[None]) -> None:
         del self._tasks[blob]
         blob.end()  # a task that was cancelled before it began has told nobody
         if blob.error and self._blobs.get(key) is blob:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from cachetools import LRUCache
 
 from addon.blobs import BlobLimits, Blobs
-from addon.blobsource import BlobKey
 from addon.errors import failure
 from addon.headers import to_token_service
 from addon.learning import LearntRegistry
@@ -20,7 +19,7 @@ from addon.received import WholeAnswer, read_whole
 from addon.redirects import Redirects
 from addon.registry import Registry, authority, same_origin
 from addon.reply import BrokenTransfer
-from addon.sharing import EVERYONE, Access, Reader, token_of
+from addon.sharing import EVERYONE, Access, BlobKey, Reader, token_of
 from addon.smallblobs import SmallBlobs
 from addon.story import meant_as
 from addon.tokens import Scopes, Tokens, token_query
@@ -28,8 +27,6 @@ from addon.tokens import Scopes, Tokens, token_query
 MAX_TOKEN_ANSWER = 64 * 1024
 # The registry's no: whatever was kept of its yes is dropped.
 DENIED = frozenset({401, 403, 404})
-
-Key = tuple[str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +81,7 @@ class Upstream:
         self.blobs = Blobs(outbound, blob_limits, self.redirects(kept))
         largest = limits.largest_blob if limits.remember else 0
         self.small_blobs = SmallBlobs(limits.blob_bytes, largest)
-        self.sizes: LRUCache[Key, int] = LRUCache(kept)
+        self.sizes: LRUCache[BlobKey, int] = LRUCache(kept)
         # Digests that a manifest has named as an image's config; a content is one for everybody.
         self.configs: LRUCache[str, bool] = LRUCache(kept)
         self.pull_limits = PullLimits(now)
@@ -123,15 +120,8 @@ class Upstream:
             self.tokens.forget(repository)
         self.manifests.drop(audience, repository)
         self.small_blobs.drop(audience, repository)
-
-        def is_meant(key: Hashable) -> bool:
-            match key:
-                case BlobKey(whose, name) | (str(whose), str(name), str()):
-                    return (whose, name) == (audience, repository)
-            return False
-
-        self.blobs.ways.redirects.drop(is_meant)
-        for key in [key for key in self.sizes if is_meant(key)]:
+        self.blobs.ways.redirects.drop(audience, repository)
+        for key in [key for key in self.sizes if key.is_of(audience, repository)]:
             del self.sizes[key]
         for revoked in self.revoked:
             revoked(audience, repository)

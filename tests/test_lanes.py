@@ -1,9 +1,15 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 
-from addon.lanes import Lanes
+import pytest
+
+from addon.errors import UpstreamFailure, failure
+from addon.lanes import HostLanes, Lanes
+from addon.received import Answer
 from addon.urgency import Asker, Urgency
+from tests.outbounds import answer
 
 
 async def settle() -> None:
@@ -169,3 +175,57 @@ class TestLanes:
         await settle()
         assert [task.done() for task in free] == [True, True, True, False]
         free[3].cancel()
+
+
+class TestHostLanes:
+    async def test_of_a_host_are_the_same_while_somebody_holds_one(self) -> None:
+        lanes = HostLanes(2)
+        one = lanes.of("cdn.example")
+        assert lanes.of("cdn.example") is one
+        assert lanes.of("other.example") is not one
+
+    async def test_of_a_host_that_nobody_uses_are_forgotten(self) -> None:
+        lanes = HostLanes(2)
+        for number in range(10):
+            await lanes.of(f"{number}.example").enter(Asker(Urgency.ASKED))
+        gc.collect()
+        assert len(lanes._lanes) == 0
+
+    @pytest.mark.parametrize("urgency", [Urgency.ASKED, Urgency.AHEAD])
+    async def test_an_answers_body_holds_a_place_until_it_is_closed(self, urgency: Urgency) -> None:
+        lanes = HostLanes(1)
+        given = answer(content=b"bytes")
+
+        async def ask() -> Answer:
+            return given
+
+        held = await lanes.answer("a.example", Asker(urgency), ask)
+        assert await held.body.read() == b"bytes"
+        waiting = asyncio.get_running_loop().create_task(
+            lanes.answer("a.example", Asker(urgency), ask)
+        )
+        await settle()
+        assert not waiting.done()
+        held.body.close()
+        await asyncio.wait_for(waiting, 1)
+
+    async def test_a_clients_only_stream_holds_none(self) -> None:
+        lanes = HostLanes(1)
+        given = answer()
+
+        async def ask() -> Answer:
+            return given
+
+        assert await lanes.answer("a.example", Asker(Urgency.NOW), ask) is given
+        await has_one_place(lanes.of("a.example"))
+
+    async def test_where_there_is_no_answer_the_place_is_given_back(self) -> None:
+        lanes = HostLanes(1)
+        host = lanes.of("a.example")
+
+        async def ask() -> Answer:
+            raise failure("a.example", "refused")
+
+        with pytest.raises(UpstreamFailure):
+            await lanes.answer("a.example", Asker(Urgency.ASKED), ask)
+        await has_one_place(host)

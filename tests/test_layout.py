@@ -57,6 +57,7 @@ WITH_AIOHTTP = {
     "fetching",
     "inventory",
     "learning",
+    "location",
     "loopback",
     "options",
     "outbound",
@@ -65,10 +66,12 @@ WITH_AIOHTTP = {
     "pullmanifest",
     "readers",
     "redirects",
+    "registryblob",
     "responses",
     "spares",
     "upstream",
     "warming",
+    "ways",
 }
 PURE = set(MODULES) - WITH_MITMPROXY - WITH_AIOHTTP
 
