@@ -54,16 +54,23 @@ async def test_it_is_given_to_one_of_those_that_ask_at_the_same_time() -> None:
     assert cdn.asked == [URL]
 
 
-async def test_it_is_closed_where_who_asked_has_left() -> None:
+async def test_it_is_closed_where_who_asked_first_has_left() -> None:
     cdn = Cdn()
     cdn.status = 200
-    location = location_at(cdn)
+    ways = ways_to(cdn, is_known=False)
+    location = Location(ways, registry_blob(), ways.redirects)
+    lanes = ways.lanes.of(location.host)
+    places = [await lanes.enter(asker()) for _ in range(2)]
     loop = asyncio.get_running_loop()
     leaving, staying = (loop.create_task(location.ask("GET", [], asker())) for _ in range(2))
-    await asyncio.sleep(0)
-    leaving.cancel()
-    assert await staying is None
     await settle()
+    leaving.cancel()
+    await settle()
+    assert cdn.asked == []
+    for place in places:
+        assert place
+        place.leave()
+    assert await staying is None
     assert closings(cdn.answers) == [1]
 
 
