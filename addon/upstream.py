@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from cachetools import LRUCache
 
 from addon.blobs import BlobLimits, Blobs
-from addon.errors import failure
+from addon.errors import UpstreamFailure, failure
 from addon.headers import to_token_service
 from addon.learning import LearntRegistry
 from addon.manifests import Manifests
@@ -27,6 +27,8 @@ from addon.tokens import Scopes, Tokens, token_query
 MAX_TOKEN_ANSWER = 64 * 1024
 # The registry's no: whatever was kept of its yes is dropped.
 DENIED = frozenset({401, 403, 404})
+# What passes with time: what is remembered is better than that.
+NOT_NOW = frozenset({429, 500, 502, 503, 504})
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,14 @@ class Upstream:
         """A memory for so many addresses of blobs."""
         limits = self.limits
         return Redirects(entries, self.wall_clock, limits.remember_time, limits.redirect_time)
+
+    def failure(self, reason: str) -> UpstreamFailure:
+        """The registry's failure, for a client."""
+        return failure(self.learnt.now.authority, reason)
+
+    def failure_of(self, status: int) -> UpstreamFailure:
+        """The same where it answered a status that tells nothing of what was asked for."""
+        return self.failure(f"it answered {status}")
 
     def hear(self, reader: Reader, repository: str, status: int) -> None:
         """Note what the registry itself has answered to a reader of a repository."""

@@ -51,6 +51,7 @@ WITH_MITMPROXY = {
 WITH_AIOHTTP = {
     "answering",
     "blobs",
+    "blobsahead",
     "blobsource",
     "bounds",
     "causes",
@@ -59,6 +60,8 @@ WITH_AIOHTTP = {
     "learning",
     "location",
     "loopback",
+    "manifestmemory",
+    "manifestsource",
     "options",
     "outbound",
     "pool",
@@ -70,6 +73,7 @@ WITH_AIOHTTP = {
     "responses",
     "spares",
     "upstream",
+    "upstreamblobs",
     "warming",
     "ways",
 }
