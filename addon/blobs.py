@@ -77,16 +77,20 @@ class Blobs:
             UpstreamFailure: no upstream answered.
         """
         spread = spread or Spread(self.pieces_for(self.budget.running + 1))
-        may_spread = (
-            spread.pieces > 1 and source.may_be_far and (size is None or size > FIRST_PIECE)
-        )
-        if may_spread and source.is_far and size is not None:
+        is_large = size is None or size > FIRST_PIECE
+        if not (is_large and spread.pieces > 1 and source.may_be_far):
+            return await self._open_first(source, wanted, asker, None)
+        if size is not None and source.is_far:
             found = await self._open_at_once(source, wanted, size, asker, spread)
-            if isinstance(found, Opened) or (found and found.status != 416):
-                return found
             if found:
-                await discard(found)
-        asked = _first_piece(wanted) if may_spread else wanted
+                return found
+        return await self._open_first(source, wanted, asker, spread)
+
+    async def _open_first(
+        self, source: BlobSource, wanted: Wanted | None, asker: Asker, spread: Spread | None
+    ) -> Opened | Answer:
+        """A blob whose first answer tells its size; without `spread` that answer is all of it."""
+        asked = _first_piece(wanted) if spread else wanted
         answer = await source.ask("GET", asked, asker.first)
         if answer.status == 416 and wanted is None and asked is not None:
             # An empty blob has no first piece; who asked for the whole must not hear of one.
@@ -102,7 +106,7 @@ class Blobs:
         begun = Begun(answer.body, min(sent.last, last, most))
         part = Part(sent.first, last, begun)
         whole = Sent(sent.first, last, sent.total)
-        if may_spread and begun.last < last and source.is_far:
+        if spread and begun.last < last and source.is_far:
             return Opened(answer, whole, self._in_pieces(source, part, asker, spread))
         return Opened(answer, whole, self._one_stream(source, part, asker))
 
@@ -114,7 +118,7 @@ class Blobs:
         asker: Asker,
         spread: Spread,
     ) -> Opened | Answer | None:
-        """All pieces of a blob at once, since its size is known; None: it has not these bytes."""
+        """All pieces of a blob at once, since its size is known; None: its size is another."""
         first = wanted.first if wanted else 0
         last = _last(wanted, size)
         if first > last:
@@ -134,6 +138,9 @@ class Blobs:
         pieces.close()
         if answer.status == 206:
             answer.body.close()
+            return None
+        if answer.status == 416:
+            await discard(answer)
             return None
         if answer.status == 200 and answer.length == size and first == 0:
             # It knows no ranges: one stream it is.
