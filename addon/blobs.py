@@ -144,7 +144,7 @@ class Blobs:
             return None
         if answer.status == 200 and answer.length == size and first == 0:
             # It knows no ranges: one stream it is.
-            part = Part(first, last, Begun(answer.body, size - 1))
+            part = Part(first, last, Begun(answer.body, last))
             return Opened(answer, whole, self._one_stream(source, part, asker))
         return answer
 

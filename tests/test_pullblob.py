@@ -244,6 +244,18 @@ class TestLargeOnes:
         assert (reply.status, await read(reply)) == (200, LARGE)
 
     @pytest.mark.parametrize("far", [False, True])
+    @pytest.mark.parametrize("known", [False, True])
+    async def test_no_ranges_upstream_gives_no_more_than_the_first_part(
+        self, site: Site, far: bool, known: bool
+    ) -> None:
+        site.hub.far = far
+        site.hub.cdn = lambda _request, content: answer(200, content=content)
+        token = await pulled(site) if known else await site.token()
+        reply = await site.blob(LARGE, token, ("Range", "bytes=0-9"))
+        assert (reply.status, reply.length, await read(reply)) == (206, 10, LARGE[:10])
+        assert site.hub.left_open == 0
+
+    @pytest.mark.parametrize("far", [False, True])
     async def test_an_upstream_that_sends_more_than_it_was_asked_for_is_cut(
         self, site: Site, far: bool
     ) -> None:
