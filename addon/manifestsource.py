@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from addon.digests import is_known_digest
 from addon.manifestrequest import ManifestRequest
-from addon.manifests import MAX_MANIFEST, Kept, is_known_digest, keep
+from addon.manifests import MAX_MANIFEST, Kept, keep
 from addon.received import Answer, WholeAnswer, read_whole
 from addon.redirects import follow
 from addon.reply import BrokenTransfer

@@ -10,10 +10,10 @@ where that leaves no room, a blob is not taken, and comes as large ones do.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 from collections.abc import Awaitable, Callable
 
+from addon.digests import is_digest_of, is_known_digest
 from addon.errors import MirrorError
 from addon.headers import Fields
 from addon.reply import SLICE, Body, BrokenTransfer
@@ -23,7 +23,6 @@ from addon.urgency import Asker
 
 logger = logging.getLogger(__name__)
 
-_HASHES = {"sha256": hashlib.sha256, "sha512": hashlib.sha512}
 # Bytes that wait for the check; every blob has some.
 HELD_BACK = 1
 # Bytes whose hash takes less time than a thread costs.
@@ -91,9 +90,8 @@ class SmallBlob:
         self._changed = asyncio.Event()
 
     async def _verify(self) -> None:
-        algorithm, _, expected = self.digest.partition(":")
-        found = await _hash(algorithm, self._content)
-        if len(self._content) != self.size or found != expected:
+        is_right = await _is_digest_of(self.digest, self._content)
+        if len(self._content) != self.size or not is_right:
             raise BrokenTransfer(f"what came is not {self.digest}")
         self.is_whole = True
 
@@ -131,11 +129,11 @@ class SmallBlob:
         return self.size if self.is_whole else max(0, len(self._content) - HELD_BACK)
 
 
-async def _hash(algorithm: str, content: bytearray) -> str:
-    """The content's hash, without keeping others waiting for the milliseconds of a large one."""
+async def _is_digest_of(digest: str, content: bytearray) -> bool:
+    """The check, without keeping others waiting for the milliseconds of a large blob."""
     if len(content) <= HASHED_AT_ONCE:
-        return _HASHES[algorithm](content).hexdigest()
-    return (await asyncio.to_thread(_HASHES[algorithm], content)).hexdigest()
+        return is_digest_of(digest, content)
+    return await asyncio.to_thread(is_digest_of, digest, content)
 
 
 class SmallBlobBody:
@@ -206,7 +204,7 @@ class SmallBlobs:
 
     def takes(self, digest: str, size: int) -> bool:
         """Whether a blob is one of those that are kept, and there is room for it."""
-        if digest.partition(":")[0] not in _HASHES or not 0 < size <= self._largest:
+        if not is_known_digest(digest) or not 0 < size <= self._largest:
             return False
         idle = sum(blob.cost for blob in self._blobs.values() if not blob.is_in_use)
         return self.held - idle + max(size, LEAST_COST) <= self.budget
