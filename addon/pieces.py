@@ -117,15 +117,13 @@ class Pieces:
 
     def _fill(self) -> None:
         """Begin what the window has room for."""
-        running = self._running()
+        running = [piece for piece in self._pieces if not piece.is_done]
         broken = 0
         if self._asker.urgency is not Urgency.AHEAD:
             # Of those that broke off nothing comes: others are begun beside them.
             broken = min(sum(piece.stream.is_broken for piece in running), self._side_by_side)
         for _ in range(self._side_by_side + broken - len(running)):
-            if not self._is_open or self._window.is_asked_for:
-                return
-            length = self._window.room(broken, self._asker.urgency)
+            length = self._window.room(broken, self._asker.urgency) if self._is_open else 0
             if not length:
                 return
             first = self._window.take(length)
@@ -135,16 +133,13 @@ class Pieces:
         """Let connections that have become free carry half of what the slowest pieces have left."""
         if not self._is_open or not self._window.is_asked_for:
             return
-        running = self._running()
+        running = [piece for piece in self._pieces if not piece.is_done]
         for _ in range(max(self._side_by_side, self._most()) - len(running)):
             slowest = max(running, key=lambda piece: piece.stream.seconds_left, default=None)
             shared = slowest.stream.share(self._source.round_trip) if slowest else None
             if slowest is None or shared is None:
                 return
             self._pieces.insert(self._pieces.index(slowest) + 1, self._piece(shared))
-
-    def _running(self) -> list[Piece]:
-        return [piece for piece in self._pieces if not piece.is_done]
 
     def _piece(self, part: Part) -> Piece:
         stream = Stream(self._source, part, self._asker, self._limits, self._fill)

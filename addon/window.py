@@ -56,12 +56,14 @@ class Window:
         self._size = min(self._size * 2, self._largest)
 
     def room(self, broken: int, urgency: Urgency) -> int:
-        """Bytes of the next piece, 0 where there is no room for one.
+        """Bytes of the next piece, 0 where there is no room for one, or no byte left to ask for.
 
         Args:
             broken: pieces that broke off, and so bring nothing; as many are begun beside them.
             urgency: whom it is for.
         """
+        if self._next > self._last:
+            return 0
         held = self._next - self._given
         most = self._budget.share(held, self._size, broken * LARGEST_PIECE, urgency)
         length = min(self._piece_length(most), self._last + 1 - self._next)

@@ -22,7 +22,7 @@ def window(
 def fill(window: Window, urgency: Urgency = ASKED) -> list[int]:
     """The lengths of the pieces that there is room for."""
     lengths: list[int] = []
-    while not window.is_asked_for and (length := window.room(0, urgency)):
+    while length := window.room(0, urgency):
         window.take(length)
         lengths.append(length)
     return lengths
