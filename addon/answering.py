@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from addon import local
-from addon.admission import Admission, Door, client_address
+from addon.admission import Admission, Door, check_allowed, client_address
 from addon.answers import with_api_version
 from addon.asked import Asked, no_body
 from addon.errors import MirrorError, UpstreamFailure
@@ -117,6 +117,8 @@ class Answering:
             # For everyone: the authority asks before there is a certificate.
             return self._local(parse_route(request.method, request.target), request)
         admission = self._admit(request)
+        if request.path != "/health":
+            self._check_allowed(request)
         if admission is Admission.REDIRECT and request.path != "/health":
             base_url = self._https_base(request)
             return local.redirect_to_https(request.method, base_url, request.target)
@@ -131,6 +133,10 @@ class Answering:
             return Admission.MIRROR
         door = Door(self._certificate.present, self._settings.behind_proxy)
         return door.admit(request.peer, tls=request.tls)
+
+    def _check_allowed(self, request: Incoming) -> None:
+        if not (request.is_replayed or request.is_own):
+            check_allowed(self.client(request), self._settings.allowed)
 
     def _local(self, route: Route, request: Incoming) -> Reply:
         if isinstance(route, AcmeChallenge):

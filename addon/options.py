@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from addon.admission import parse_allowed
 from addon.bounds import BOUNDS, Bounds, parse_bounds
 from addon.names import parse_repository
 from addon.networks import Networks, parse_networks
@@ -63,6 +64,13 @@ OPTIONS = (
         " taken from these only. Needs docxy_public_url.",
     ),
     Option(
+        "docxy_allow",
+        str,
+        "",
+        "Networks (CIDR, separated by commas) of the clients that are served; loopback is served if"
+        " it is listed. /health and the ACME challenge are for everybody. Default: all.",
+    ),
+    Option(
         "docxy_acme_webroot",
         str,
         "",
@@ -107,6 +115,8 @@ class Settings:
     warming: WarmLimits = field(default_factory=WarmLimits)
     show_secrets: bool = False
     own_flows: bool = False
+    allowed: Networks = field(default_factory=Networks)
+    """Of the clients that are served; everybody is where it is empty."""
 
 
 def parse_settings(values: Mapping[str, Any]) -> Settings:
@@ -136,6 +146,7 @@ def parse_settings(values: Mapping[str, Any]) -> Settings:
         warming=parse_warming(values),
         show_secrets=values["docxy_show_secrets"],
         own_flows=values["docxy_own_flows"],
+        allowed=_parsed(values, "docxy_allow", parse_allowed),
     )
 
 
