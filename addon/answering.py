@@ -90,10 +90,18 @@ class Pending:
 class Answering:
     """The mirror's behaviour, for one set of settings."""
 
-    def __init__(self, settings: Settings, certificate: Certificate, fetcher: Fetcher) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        certificate: Certificate,
+        fetcher: Fetcher,
+        check: Callable[[Address], None] = lambda client: None,
+    ) -> None:
+        """`check` is told of each client that asks, and raises `Refusal` for one too many."""
         self._settings = settings
         self._certificate = certificate
         self._fetcher = fetcher
+        self._check = check
 
     def answer(self, request: Incoming) -> Reply | Pending:
         """What the request gets. A refusal is a reply."""
@@ -118,7 +126,7 @@ class Answering:
             return self._local(parse_route(request.method, request.target), request)
         admission = self._admit(request)
         if request.path != "/health":
-            self._check_allowed(request)
+            self._check_client(request)
         if admission is Admission.REDIRECT and request.path != "/health":
             base_url = self._https_base(request)
             return local.redirect_to_https(request.method, base_url, request.target)
@@ -134,9 +142,12 @@ class Answering:
         door = Door(self._certificate.present, self._settings.behind_proxy)
         return door.admit(request.peer, tls=request.tls)
 
-    def _check_allowed(self, request: Incoming) -> None:
-        if not (request.is_replayed or request.is_own):
-            check_allowed(self.client(request), self._settings.allowed)
+    def _check_client(self, request: Incoming) -> None:
+        if request.is_replayed or request.is_own:
+            return
+        client = self.client(request)
+        check_allowed(client, self._settings.allowed)
+        self._check(client)
 
     def _local(self, route: Route, request: Incoming) -> Reply:
         if isinstance(route, AcmeChallenge):

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from addon.admission import parse_allowed
 from addon.bounds import BOUNDS, Bounds, parse_bounds
+from addon.clientlimits import CLIENT_LIMITS, ClientLimits, parse_client_limits
 from addon.names import parse_repository
 from addon.networks import Networks, parse_networks
 from addon.option import Option
@@ -99,6 +100,7 @@ OPTIONS = (
     *WAY_OUT,
     *BOUNDS,
     *WARMING,
+    *CLIENT_LIMITS,
 )
 
 
@@ -117,6 +119,7 @@ class Settings:
     own_flows: bool = False
     allowed: Networks = field(default_factory=Networks)
     """Of the clients that are served; everybody is where it is empty."""
+    client_limits: ClientLimits = field(default_factory=ClientLimits)
 
 
 def parse_settings(values: Mapping[str, Any]) -> Settings:
@@ -147,6 +150,7 @@ def parse_settings(values: Mapping[str, Any]) -> Settings:
         show_secrets=values["docxy_show_secrets"],
         own_flows=values["docxy_own_flows"],
         allowed=_parsed(values, "docxy_allow", parse_allowed),
+        client_limits=parse_client_limits(values),
     )
 
 
