@@ -8,10 +8,12 @@ from addon.doorkeeper import Doorkeeper
 from addon.hooks import Flows
 from addon.idle import IdleAddons
 from addon.inspection import Inspection
+from addon.logs import Logs
 from addon.oldest import InspectedFlows
 from addon.ownclients import OwnClients
 from addon.ownflows import OwnFlows
 from addon.pulls import Pulls
+from addon.requestlog import log_account
 from addon.sockets import ClientSockets
 from addon.startup import Deferred, Startup
 from addon.tls import Certificates
@@ -19,13 +21,16 @@ from addon.webpage import WebPage
 
 _certificates = Certificates()
 _own_clients = OwnClients()
-_flows = Flows(_own_clients)
+_logs = Logs()
+_flows = Flows(_own_clients, (log_account, _logs.summaries.hear), _logs.summaries.begins)
 _own_flows = OwnFlows()
 _doorkeeper = Doorkeeper(_own_clients)
 _startup = Startup(_flows, _certificates, _own_flows, _doorkeeper)
 
 addons = [
-    # First: a pull ends before the connections that it asks over.
+    # First: whatever the others say has its form.
+    _logs,
+    # A pull ends before the connections that it asks over.
     Pulls(lambda: _startup.fetcher, _certificates, _own_clients),
     _startup,
     _certificates,
