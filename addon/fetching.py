@@ -60,9 +60,9 @@ class Fetcher:
     def known(self, route: RegistryRoute | Token, asked: Asked) -> Reply | None:
         """The answer where no upstream is needed for it."""
         self._upstream.used()
+        current().route = route
         if not isinstance(route, Ping) or asked.authorization:
             return None
-        current().route = route
         if not self._upstream.limits.challenges_clients:
             return welcome()
         registry = self._upstream.learnt.now

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from addon import congestion, oldest, options, tls
+from addon import congestion, logs, oldest, options, tls
 from addon.exchange import STORY
 from addon.ownflows import SENT
 
@@ -27,6 +27,7 @@ UNTESTED = {"__init__", "mirror", "views.__init__"}
 # Modules with I/O, or mitmproxy's own shape. All others work with neither mitmproxy nor aiohttp.
 WITH_MITMPROXY = {
     "contentviews",
+    "doorkeeper",
     "endings",
     "exchange",
     "hooks",
@@ -35,6 +36,7 @@ WITH_MITMPROXY = {
     "inspection",
     "inspector",
     "launch",
+    "logs",
     "messages",
     "mirror",
     "oldest",
@@ -153,7 +155,14 @@ def test_imports_are_found_wherever_they_are() -> None:
 
 
 DECLARED = {
-    option.name for option in (*options.OPTIONS, *tls.OPTIONS, congestion.OPTION, oldest.OPTION)
+    option.name
+    for option in (
+        *options.OPTIONS,
+        *tls.OPTIONS,
+        congestion.OPTION,
+        oldest.OPTION,
+        logs.OPTION,
+    )
 }
 
 
