@@ -42,6 +42,7 @@ _PAGE = "mitmproxy.tools.web.master"
 _MITMPROXYS = frozenset(
     {
         "mode",
+        "server",
         "ssl_insecure",
         "ssl_verify_upstream_trusted_ca",
         "ssl_verify_upstream_trusted_confdir",

@@ -90,6 +90,13 @@ async def test_a_wrong_option_is_refused_while_running(started: Started) -> None
     assert started.context.options.docxy_public_url == ""
 
 
+async def test_a_port_that_is_opened_later_needs_a_mode(started: Started) -> None:
+    configure(started, server=False)
+    await started.startup.running()
+    with pytest.raises(exceptions.OptionsError, match=r"^mode\b"):
+        configure(started, server=True)
+
+
 async def test_an_option_that_nobody_has_is_an_error(
     started: Started, caplog: pytest.LogCaptureFixture
 ) -> None:
