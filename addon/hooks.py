@@ -54,7 +54,7 @@ MAX_RECORDED = 1024 * 1024
 MAX_LOGGED = 512
 
 # What a field's value cannot hold (RFC 9110, section 5.5), with the fold of RFC 9112, section 5.2.
-_NOT_IN_A_VALUE = re.compile(r"[\0\r\n]+[ \t]*")
+_NOT_IN_A_VALUE = re.compile(r"[\0-\x08\x0a-\x1f\x7f]+[ \t]*")
 
 # What the client asked, for whoever looks at a flow that shows the upstream's address.
 ASKED = "docxy_asked"
