@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from addon.headers import Fields
-from addon.redaction import REDACTED
+from addon.redaction import REDACTED, redact_form, redact_url
 
 # Parameters whose values open nothing. Of all others the name alone is shown: who signs addresses
 # names the signature as he likes.
@@ -35,7 +35,7 @@ _ADDRESSES = frozenset({"content-location", "link", "location", "referer"})
 def shown_url(url: str) -> str:
     """An address without what may be a signature or a password."""
     path, separator, query = url.partition("?")
-    path = re.sub(r"//[^/@]*@", "//", path)
+    path = redact_url(re.sub(r"//[^/@]*@", "//", path))
     return path + separator + "&".join(_shown(each) for each in query.split("&"))
 
 
@@ -48,7 +48,9 @@ def shown_fields(fields: Fields) -> list[tuple[str, str]]:
 
 def _shown(parameter: str) -> str:
     name, separator, value = parameter.partition("=")
-    return name + separator + (value if name.lower() in _OPEN else REDACTED if value else "")
+    # What a client asks for stands in it, and a client sends what it likes.
+    is_open = name.lower() in _OPEN and redact_form(parameter) == parameter
+    return name + separator + (value if is_open else REDACTED if value else "")
 
 
 def _is_secret(name: str) -> bool:

@@ -30,6 +30,13 @@ from addon.concealed import shown_fields, shown_url
         ("https://a.example/x?sig=a%3D=b", "https://a.example/x?sig=[redacted]"),
         ("https://me:word@a.example/x", "https://a.example/x"),
         ("/v2/a/tags/list?n=5&last=b", "/v2/a/tags/list?n=5&last=b"),
+        # What a client sends goes on in it.
+        ("/t?scope=repository:a:pull;password=b", "/t?scope=[redacted]"),
+        ("/t?scope=repository:a:pull%23token%3Db&n=1", "/t?scope=[redacted]&n=1"),
+        (
+            "https://a.example/v2/a/manifests/ghp_abcdefgh12",
+            "https://a.example/v2/a/manifests/[redacted]",
+        ),
     ],
 )
 def test_an_address_shows_no_value_that_may_open_something(url: str, expected: str) -> None:
