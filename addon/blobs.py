@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from addon.blobsource import BlobSource, Ways, sent_of
+from addon.errors import failure
 from addon.inflight import Asker, Budget
 from addon.outbound import Outbound
 from addon.ranges import Sent, Wanted
@@ -110,8 +111,18 @@ class Blobs:
             # An empty blob has no first piece; who asked for the whole must not hear of one.
             await discard(answer)
             answer = await source.ask("GET", None, asker.first)
+        first = wanted.first if wanted else 0
         sent = sent_of(answer)
-        if sent is None or sent.first != (wanted.first if wanted else 0):
+        if answer.status == 206 and asked != wanted and not _begins_at(first, sent):
+            # Of parts that cannot be used, a client that asked for none must not hear either.
+            answer.body.close()
+            asked, may_spread = wanted, False
+            answer = await source.ask("GET", wanted, asker.first)
+            sent = sent_of(answer)
+        if sent is None or not _begins_at(first, sent):
+            if answer.status == 206 and wanted is None:
+                answer.body.close()
+                raise failure(source.host, "it sent a part that nobody asked for")
             return answer
         last = _last(wanted, sent.total)
         source.note(answer, sent.total)
@@ -195,6 +206,11 @@ def _give_up(head: asyncio.Future[Answer]) -> None:
         head.cancel()
     elif not head.cancelled() and not head.exception():
         head.result().body.close()
+
+
+def _begins_at(first: int, sent: Sent | None) -> bool:
+    """Whether an answer holds what is wanted, and says so."""
+    return sent is not None and sent.first == first
 
 
 def _last(wanted: Wanted | None, total: int) -> int:

@@ -118,23 +118,24 @@ class BlobSource:
         self._patience = ways.limits.patience()
 
     @property
-    def _host(self) -> str:
+    def host(self) -> str:
+        """Who has the bytes, as far as it is known."""
         return authority(self._redirects.get(self._key, "GET") or self._url)
 
     @property
     def is_far(self) -> bool:
         """Whether the host that has the bytes is far away, as far as it is known."""
-        return self._ways.outbound.hosts.of(self._host).is_far is True
+        return self._ways.outbound.hosts.of(self.host).is_far is True
 
     @property
     def round_trip(self) -> float:
         """Seconds to the host that has the bytes and back; 0 as long as they are not known."""
-        return self._ways.outbound.hosts.of(self._host).round_trip
+        return self._ways.outbound.hosts.of(self.host).round_trip
 
     @property
     def may_be_far(self) -> bool:
         """Whether the host that has the bytes is not known to be near."""
-        return self._ways.outbound.hosts.of(self._host).is_far is not False
+        return self._ways.outbound.hosts.of(self.host).is_far is not False
 
     def note(self, answer: Answer, total: int) -> None:
         """Every later answer must be of the same object as this one."""
@@ -168,11 +169,11 @@ class BlobSource:
             raise
         if head.done():
             answer.body.close()
-            raise failure(self._host, "nobody waits for it any more")
+            raise failure(self.host, "nobody waits for it any more")
         head.set_result(answer)
         if answer.status != 206:
             # Whoever waits for the head takes the answer as it is.
-            raise NoParts(f"{self._host} answered {answer.status} to a part of a blob")
+            raise NoParts(f"{self.host} answered {answer.status} to a part of a blob")
         return self._checked_or_closed(answer, wanted)
 
     async def _open(self, wanted: Wanted, asker: Asker) -> Body:
@@ -189,16 +190,16 @@ class BlobSource:
     def _checked(self, answer: Answer, wanted: Wanted) -> Body:
         sent = sent_of(answer)
         if sent is None:
-            raise failure(self._host, f"it answered {answer.status} to a part of a blob")
+            raise failure(self.host, f"it answered {answer.status} to a part of a blob")
         etag = answer.get("ETag")
         if sent.total != self._total or (etag and self._etag and etag != self._etag):
-            raise failure(self._host, "it has another object there now")
+            raise failure(self.host, "it has another object there now")
         self._etag = self._etag or etag
         if sent.first == wanted.first:
             return answer.body
         if sent.first == 0:
             return Skipping(answer.body, wanted.first)
-        raise failure(self._host, "it sent another part than was asked for")
+        raise failure(self.host, "it sent another part than was asked for")
 
     async def ask(self, method: str, wanted: Wanted | None, asker: Asker = _AT_ONCE) -> Answer:
         """An answer from wherever the bytes are, the redirect remembered or asked for.
