@@ -14,6 +14,9 @@ from urllib.parse import unquote_plus
 
 REDACTED = "[redacted]"
 
+# Characters of a query or a form that are looked through, which takes microseconds for each pair.
+MAX_FORM = 8192
+
 # Names of parameters, form fields and JSON members, by their last word: `access_token`,
 # `client_secret`, `X-Amz-Signature`, `X-Goog-Credential`, `securityToken`.
 _SECRET_NAME = re.compile(
@@ -22,19 +25,22 @@ _SECRET_NAME = re.compile(
     re.IGNORECASE,
 )
 # In an address or a form these are secrets too: CloudFront's and Azure's signatures, Cloudflare's
-# `verify`, OAuth's codes.
+# `verify`, Akamai's `hdnts`, Alibaba's `auth_key`, Tencent's `sign`, nginx's `md5`, OAuth's codes.
 _SECRET_PARAMETER = re.compile(
     r"sig|q-sign|hmac|policy|key-pair-id|verify|code|code_verifier|device_code|auth|authorization"
-    r"|identitytoken|registrytoken|key|pass|pwd|session|sid",
+    r"|identitytoken|registrytoken|key|pass|pwd|pw|session|sid|hdn(?:ts|ea|tl)|auth_key|sign|md5"
+    r"|access_?key|jwt|bearer",
     re.IGNORECASE,
 )
+# What other readers part a name at: `user[password]`, `password[0]`.
+_PARTS = re.compile(r"[\[\]\0\s]+")
 # It asks for a token, and holds none.
 _NO_SECRET = re.compile(r"offline_token", re.IGNORECASE)
 
 # Docker's own beside those of RFC 9110 and RFC 6265. A challenge is for everyone to read.
 _SECRET_FIELD = re.compile(
     r"(?:[\w.-]*[-_.])?(?:authorization|auth|token|secret|password|cookie2?|credentials?"
-    r"|signature|api-?key)|x-registry-config|(?:proxy-)?authentication-info",
+    r"|signature|(?:api|auth|access|private|session)-?key|jwt|session(?:-?id)?)|x-registry-config|(?:proxy-)?authentication-info",
     re.IGNORECASE,
 )
 _ADDRESS_FIELDS = frozenset({"location", "content-location", "referer"})
@@ -106,6 +112,8 @@ def redact_url(url: str) -> str:
 
 def redact_form(form: str) -> str:
     """A form (application/x-www-form-urlencoded), or an address's query, as it is shown."""
+    if len(form) > MAX_FORM:
+        return REDACTED
     return "&".join(_redact_pair(pair) for pair in form.split("&"))
 
 
@@ -158,7 +166,7 @@ def _redact_pair(pair: str) -> str:
     name, equals, value = pair.partition("=")
     if not value or value == REDACTED:
         return pair
-    if _is_secret_parameter(unquote_plus(name).strip()):
+    if any(map(_is_secret_parameter, _PARTS.split(unquote_plus(name)))):
         return f"{name}={REDACTED}"
     # It may hold an address, or what another reader takes for a pair of its own.
     decoded = unquote_plus(value)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from addon.redaction import (
+    MAX_FORM,
     REDACTED,
     redact_document,
     redact_field,
@@ -56,6 +57,9 @@ TOKEN = jwt(CLAIMS)
         ("X-Amz-Security-Token", "a", REDACTED),
         ("PRIVATE-TOKEN", "a", REDACTED),
         ("X-Api-Key", "a", REDACTED),
+        ("X-Auth-Key", "a", REDACTED),
+        ("X-Access-Key", "a", REDACTED),
+        ("X-Session-Id", "a", REDACTED),
         ("x" * 100 + "-Authorization", "a", REDACTED),
         # Addresses.
         ("Location", f"{BLOB}?a=b&Signature=c", f"{BLOB}?a=b&Signature=[redacted]"),
@@ -123,7 +127,18 @@ def test_a_field_that_holds_none(name: str, value: str) -> None:
             "client_id=a&client_secret=[redacted]&code=[redacted]",
         ),
         ("access_token=a&refresh_token=b", "access_token=[redacted]&refresh_token=[redacted]"),
+        # Signatures of Akamai, Alibaba, Tencent and nginx.
+        (
+            "hdnts=a&hdnea=b&auth_key=c&sign=d&md5=e",
+            "&".join(f"{n}=[redacted]" for n in ("hdnts", "hdnea", "auth_key", "sign", "md5")),
+        ),
+        (
+            "jwt=a&bearer=b&pw=c&access_key=d",
+            "&".join(f"{n}=[redacted]" for n in ("jwt", "bearer", "pw", "access_key")),
+        ),
         # As other readers read it.
+        ("user[password]=a&password[]=b", "user[password]=[redacted]&password[]=[redacted]"),
+        ("password%00=a&password%5B0%5D=b", "password%00=[redacted]&password%5B0%5D=[redacted]"),
         ("%70assword=a", "%70assword=[redacted]"),
         ("PASSWORD=a", "PASSWORD=[redacted]"),
         ("a=1;password=b", "a=[redacted]"),
@@ -155,6 +170,13 @@ def test_a_query_or_a_form_with_secrets(query: str, shown: str) -> None:
 def test_a_query_or_a_form_without_secrets_is_left_byte_for_byte(query: str) -> None:
     assert redact_form(query) == query
     assert redact_url(f"https://h/a?{query}") == f"https://h/a?{query}"
+
+
+def test_a_query_that_is_too_long_to_be_looked_through_is_not_shown() -> None:
+    """Each request would cost tenths of a second in which nobody else is served."""
+    assert redact_form("a=b&" * (MAX_FORM // 4)) == "a=b&" * (MAX_FORM // 4)
+    assert redact_form("a=b&" * (MAX_FORM // 4) + "c") == REDACTED
+    assert redact_url("/a?" + "a=b&" * MAX_FORM) == "/a?[redacted]"
 
 
 @pytest.mark.parametrize(
