@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import logging
+import weakref
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -149,6 +152,20 @@ async def test_transfers_go_on_through_the_pool_that_they_began_in(started: Star
 
 
 # Defaults.
+
+
+async def test_what_was_remembered_under_other_options_is_let_go(started: Started) -> None:
+    configure(started, mode=MODE)
+    fetcher = started.startup.fetcher
+    assert fetcher
+    fetcher._upkeep.begin()
+    before, memory = weakref.ref(fetcher), weakref.ref(fetcher.upstream.small_blobs)
+    del fetcher
+    configure(started, docxy_tag_ttl=7)
+    await asyncio.sleep(0)
+    gc.collect()
+    assert (before(), memory()) == (None, None)
+    assert started.startup.fetcher
 
 
 def test_only_what_the_user_left_is_set() -> None:
