@@ -345,8 +345,7 @@ class TestDropping:
         blobs.forget()
         assert len(blobs) == 2
         body.close()
-        while not blob.is_whole:
-            await asyncio.sleep(0)
+        await settle()
         blobs.forget()
         assert blobs.get(key()) is None
         assert len(blobs) == 1
