@@ -57,13 +57,17 @@ WITH_MITMPROXY = {
 WITH_AIOHTTP = {
     "answering",
     "blobs",
+    "blobsahead",
     "blobsource",
     "bounds",
     "causes",
     "fetching",
     "inventory",
     "learning",
+    "location",
     "loopback",
+    "manifestmemory",
+    "manifestsource",
     "options",
     "outbound",
     "pool",
@@ -71,10 +75,13 @@ WITH_AIOHTTP = {
     "pullmanifest",
     "readers",
     "redirects",
+    "registryblob",
     "responses",
     "spares",
     "upstream",
+    "upstreamblobs",
     "warming",
+    "ways",
 }
 PURE = set(MODULES) - WITH_MITMPROXY - WITH_AIOHTTP
 
