@@ -7,6 +7,7 @@ from addon.contentviews import ContentViews
 from addon.hooks import Flows
 from addon.idle import IdleAddons
 from addon.inspection import Inspection
+from addon.monitoring import Monitoring
 from addon.oldest import InspectedFlows
 from addon.ownclients import OwnClients
 from addon.ownflows import OwnFlows
@@ -20,7 +21,10 @@ _certificates = Certificates()
 _own_clients = OwnClients()
 _flows = Flows(_own_clients)
 _own_flows = OwnFlows()
-_startup = Startup(_flows, _certificates, _own_flows)
+_monitoring = Monitoring(lambda: _startup.fetcher, _certificates)
+_startup: Startup = Startup(
+    _flows, _certificates, _own_flows, _monitoring.watches, _monitoring.readiness
+)
 
 addons = [
     # First: a pull ends before the connections that it asks over.
@@ -31,6 +35,7 @@ addons = [
     # What they hear of a flow has been told in it by then.
     _own_clients,
     _own_flows,
+    _monitoring,
     ClientSockets(),
     ContentViews(),
     IdleAddons(),

@@ -28,6 +28,11 @@ class Health:
 
 
 @dataclass(frozen=True, slots=True)
+class Ready:
+    """`/ready`: are upstreams and certificate in order."""
+
+
+@dataclass(frozen=True, slots=True)
 class AcmeChallenge:
     """A file that proves the domain to a certificate authority (RFC 8555, section 8.3)."""
 
@@ -82,7 +87,7 @@ class Referrers:
 
 
 RegistryRoute = Ping | Manifest | Blob | Tags | Referrers
-Route = Health | AcmeChallenge | Token | RegistryRoute
+Route = Health | Ready | AcmeChallenge | Token | RegistryRoute
 
 
 def parse_route(method: str, target: str) -> Route:
@@ -96,6 +101,8 @@ def parse_route(method: str, target: str) -> Route:
         raise Refusal(400, "NAME_INVALID", "the address holds characters that are not allowed")
     if path == "/health":
         return _reading(method, Health())
+    if path == "/ready":
+        return _reading(method, Ready())
     if path == TOKEN_PATH:
         _allow(method, ("GET", "POST"))
         return Token(query)

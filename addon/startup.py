@@ -25,7 +25,9 @@ from addon.option import declare
 from addon.options import OPTIONS, Settings, parse_settings
 from addon.outbound import Outbound
 from addon.ownflows import OwnFlows
+from addon.readiness import Readiness
 from addon.realm import Entrance
+from addon.sent import Watch, Watches
 from addon.tls import Certificates
 from addon.upstream import Upstream
 from addon.warming import Warming
@@ -53,9 +55,18 @@ _READ = frozenset({option.name for option in OPTIONS} | _MITMPROXYS)
 class Startup:
     """Reads the options and gives `flows` what answers by them."""
 
-    def __init__(self, flows: Flows, certificates: Certificates, own_flows: OwnFlows) -> None:
+    def __init__(
+        self,
+        flows: Flows,
+        certificates: Certificates,
+        own_flows: OwnFlows,
+        watch: Watch,
+        readiness: Readiness,
+    ) -> None:
         self._flows = flows
-        self._own_flows = own_flows
+        self._watch = watch
+        self._all_watches = Watches(own_flows, watch)
+        self._readiness = readiness
         self._certificates = certificates
         self._lines = LogLines()
         self._settings: Settings | None = None
@@ -77,7 +88,7 @@ class Startup:
         declare(loader, OPTIONS)
         self._flows.inner.install()
         self._lines.install()
-        if _is_unsaid("termlog_verbosity"):
+        if is_unsaid("termlog_verbosity"):
             logging.getLogger(_CHATTER).setLevel(logging.WARNING)
         if page_address():
             logging.getLogger(_PAGE).setLevel(logging.WARNING)
@@ -138,7 +149,7 @@ class Startup:
         if outbound is None:
             outbound = self._outbounds[settings.outbound] = Outbound(settings.outbound)
         for each in self._outbounds.values():
-            each.watch = self._own_flows if settings.own_flows else None
+            each.watch = self._all_watches if settings.own_flows else self._watch
         self._settings = settings
         self._flows.shows_secrets = self._lines.shows_secrets = settings.show_secrets
         bounds = settings.bounds
@@ -146,7 +157,7 @@ class Startup:
         self._warm(upstream, settings)
         fetcher = Fetcher(upstream, bounds.ahead)
         self._fetchers.append(fetcher)
-        self._flows.answering = Answering(settings, self._certificates, fetcher)
+        self._flows.answering = Answering(settings, self._certificates, fetcher, self._readiness)
 
     def _warm(self, upstream: Upstream, settings: Settings) -> None:
         if self._warming:
@@ -244,7 +255,7 @@ def listen_addresses() -> list[tuple[str, int]]:
     return list(dict.fromkeys((str(a[0]), int(a[1])) for a in addresses))
 
 
-def _is_unsaid(name: str) -> bool:
+def is_unsaid(name: str) -> bool:
     """Whether nobody has set an option, be it to the value that it has by default."""
     return name not in ctx.options or ctx.options._options[name].value is optmanager.unset
 
@@ -260,7 +271,7 @@ def _values() -> Mapping[str, Any]:
 def _set_defaults() -> dict[str, object]:
     # mitmweb and the console lack some of mitmdump's.
     values = {name: getattr(ctx.options, name) for name in defaults.NEEDED if name in ctx.options}
-    changed = defaults.missing(values, _is_unsaid)
+    changed = defaults.missing(values, is_unsaid)
     if changed:
         ctx.options.update(**changed)  # type: ignore[no-untyped-call]
     return changed

@@ -37,7 +37,7 @@ class Source(StrEnum):
     NETWORK = "network"
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, weakref_slot=True)
 class Story:
     """One client's request, or what was begun ahead because of one; times are monotonic."""
 

@@ -4,6 +4,7 @@ import json
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from addon.fetching import Fetcher
 from addon.lookahead import AheadLimits
 from addon.networks import parse_address, parse_networks
 from addon.options import Settings
+from addon.readiness import Readiness, Way
 from addon.received import Answer
 from addon.registry import Registry, parse_registry
 from addon.reply import Reply
@@ -46,6 +48,10 @@ class Certificate:
     def present(self) -> bool:
         return bool(self.names)
 
+    @property
+    def not_after(self) -> datetime | None:
+        return datetime(2100, 1, 1, tzinfo=UTC) if self.names else None
+
     def covers(self, sni: str | None) -> bool:
         return sni is not None and covers(self.names, sni)
 
@@ -72,7 +78,9 @@ def answering(
     )
     upstream = Upstream(registry, (outbound or fake()).outbound, Limits(), BlobLimits(1, 1, 1))
     fetcher = Fetcher(upstream, AheadLimits(1, 0, 1, images=0))
-    return Answering(settings, certificate or Certificate(), fetcher)
+    certificate = certificate or Certificate()
+    readiness = Readiness(lambda: Way(registry, upstream.outbound), certificate)
+    return Answering(settings, certificate, fetcher, readiness)
 
 
 def at_once(mirror: Answering, request: Incoming) -> Reply:
