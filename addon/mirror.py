@@ -3,6 +3,7 @@
 mitmproxy runs this file under a name of its own, so nothing is defined here.
 """
 
+from addon.account import log_account
 from addon.contentviews import ContentViews
 from addon.hooks import Flows
 from addon.idle import IdleAddons
@@ -19,9 +20,9 @@ from addon.webpage import WebPage
 
 _certificates = Certificates()
 _own_clients = OwnClients()
-_flows = Flows(_own_clients)
 _own_flows = OwnFlows()
 _monitoring = Monitoring(lambda: _startup.fetcher, _certificates)
+_flows = Flows(_own_clients, listeners=(log_account, _monitoring.finished))
 _startup: Startup = Startup(
     _flows, _certificates, _own_flows, _monitoring.watches, _monitoring.readiness
 )

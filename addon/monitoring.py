@@ -13,6 +13,7 @@ from mitmproxy.addonmanager import Loader
 from mitmproxy.connection import Client
 
 from addon import __version__
+from addon.account import Account
 from addon.errors import CONTENT_TYPE
 from addon.fetching import Fetcher
 from addon.levels import Levels, Sources
@@ -50,10 +51,11 @@ class Monitoring:
         self._clients: set[str] = set()
         self._listener: Listener | None = None
         self._is_running = False
+        self._serves = False
         self._telling: asyncio.Task[None] | None = None
         self._scrapes: SingleFlight[Page] = SingleFlight()
         self._metrics = Metrics()
-        self.metering = Metering(self._metrics, self._registry)
+        self._metering = Metering(self._metrics, self._registry)
         self.readiness = Readiness(self._way, certificates)
         self.watches = Watches(self.readiness)
         sources = Sources(fetcher, lambda: certificates.not_after, lambda: len(self._clients))
@@ -73,7 +75,7 @@ class Monitoring:
         try:
             self._listener = parse_listener(ctx.options.docxy_metrics, OPTION.name)
         except ValueError as e:
-            logger.error("%s: %s", OPTION.name, e)  # it ends the start
+            logger.error("%s", e)  # it ends the start
 
     async def running(self) -> None:
         """Serve the port; one that is taken ends the start, if somebody has asked for it."""
@@ -89,7 +91,8 @@ class Monitoring:
             return
         logger.info("Metrics: http://%s/metrics", authority(host, port))
         self._metrics.build.labels(__version__, version("mitmproxy"), python_version()).set(1)
-        self.watches.all = (self.metering, self.readiness)
+        self._serves = True
+        self.watches.all = (self._metering, self.readiness)
         if self._metrics.is_shared:
             self._telling = asyncio.get_running_loop().create_task(self._tell())
 
@@ -98,6 +101,11 @@ class Monitoring:
         self._port.close()
         if self._telling:
             self._telling.cancel()
+
+    def finished(self, account: Account) -> None:
+        """Count a client's request that has ended."""
+        if self._serves:
+            self._metering.finished(account)
 
     def client_connected(self, client: Client) -> None:
         """Count a client's connection, unless somebody has refused it."""
@@ -118,7 +126,7 @@ class Monitoring:
 
     def _read(self) -> None:
         self._levels.read()
-        self.metering.settle()
+        self._metering.settle()
 
     async def _give_metrics(self, accept: str) -> Page:
         # The text in a thread, and once for all who ask for it now: it takes some milliseconds.

@@ -44,16 +44,17 @@ def parse_listener(text: str, option: str) -> Listener | None:
     """Where to listen, `127.0.0.1:8363` or `[::1]:8363`; None where nothing is said.
 
     Raises:
-        ValueError: it is no address with a port.
+        ValueError: it is no address with a port; the message begins with the option's name.
     """
     if not text:
         return None
     host, colon, port = text.rpartition(":")
     is_bracketed = host.startswith("[") and host.endswith("]")
     if not colon or not host or (":" in host and not is_bracketed):
-        raise ValueError(f"{text!r} is not ADDRESS:PORT such as 127.0.0.1:8363 or [::1]:8363")
+        expected = "ADDRESS:PORT such as 127.0.0.1:8363 or [::1]:8363"
+        raise ValueError(f"{option}: {text!r} is not {expected}")
     remedy = f"choose another with --set {option}=ADDRESS:PORT, or none with --set {option}="
-    return Listener(host.strip("[]"), parse_port(port, "the port"), remedy)
+    return Listener(host.strip("[]"), parse_port(port, option), remedy)
 
 
 class MonitorPort:

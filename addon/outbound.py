@@ -121,7 +121,7 @@ class Outbound:
         name = authority(url)
         host = self.hosts.of(name)
         ASKED.set(host)
-        sent = self._sends(Sent(host, method, url, fields, purpose(), current()))
+        sent = self._sends(Sent(host, name, method, url, fields, purpose(), current()))
         try:
             with host.asked():
                 response = await session.request(
@@ -170,6 +170,7 @@ class Outbound:
 
     def _sends(self, sent: Sent) -> Sent:
         sent.story.requests += 1
+        sent.story.upstream = sent.name
         if self.watch is not None:
             self.watch.asked(sent)
         return sent

@@ -69,17 +69,20 @@ class Readiness:
         self,
         way: Callable[[], Way | None],
         certificate: Certificate,
-        is_draining: Callable[[], bool] = lambda: False,
         now: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._way = way
         self._certificate = certificate
-        self._is_draining = is_draining
+        self._is_draining = False
         self._now = now
         self._wall_clock = wall_clock
         self._known: dict[Role, tuple[Check, float]] = {}
         self._flights: SingleFlight[None] = SingleFlight()
+
+    def drains(self) -> None:
+        """The mirror takes no new clients from now on."""
+        self._is_draining = True
 
     def known(self) -> Report:
         """As far as it is known; an upstream that nobody has heard of yet may well be there."""
@@ -89,7 +92,7 @@ class Readiness:
         certificate = check_certificate(
             self._certificate.present, self._certificate.not_after, self._wall_clock()
         )
-        return Report((*upstreams, certificate, check_serving(self._is_draining())))
+        return Report((*upstreams, certificate, check_serving(self._is_draining)))
 
     async def look(self) -> Report:
         """The same, once upstreams that were not heard of lately have been asked."""
@@ -107,9 +110,9 @@ class Readiness:
         """Its answer's head is here."""
         way = self._way()
         if way and sent.fault is None:
-            why = f"{authority(sent.url)} answered {sent.status}"
             took = round(sent.head - sent.asked, 6)
-            self._note(Check(role_of(authority(sent.url), way.registry), True, why, took))
+            why = f"{sent.name} answered {sent.status}"
+            self._note(Check(role_of(sent.name, way.registry), True, why, took))
 
     def ended(self, sent: Sent) -> None:
         """It is over."""

@@ -21,6 +21,7 @@ class Sent:
     """A request on its way. Times on the monotonic clock, 0 as long as they have not come."""
 
     host: Host
+    name: str  # the host's, with its port where that is not the scheme's own
     method: str
     url: str
     fields: Fields

@@ -50,6 +50,7 @@ class Story:
     source: Source | None = None
     age: float = 0.0  # seconds, of a stale copy
     requests: int = 0
+    upstream: str = ""  # host and port of the one that was asked last
     waited: float = 0.0  # seconds in which no connection was free or open
     head: float = 0.0
     given_bytes: int = 0  # of the answer's body, given on to mitmproxy
@@ -59,6 +60,7 @@ class Story:
     remaining: str = ""
     joined: tuple[str, ...] = ()
     ahead: Story | None = None
+    gives_image: bool = False  # whether the answer is an image's manifest, and no index
     failure: str = ""
     replayed: str = ""  # how, of a request of a recording that is asked again
     _waited_until: float = 0.0

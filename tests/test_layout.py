@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from addon import congestion, oldest, options, tls
+from addon import congestion, monitoring, oldest, options, tls
 from addon.exchange import STORY
 from addon.ownflows import SENT
 
@@ -37,6 +37,7 @@ WITH_MITMPROXY = {
     "launch",
     "messages",
     "mirror",
+    "monitoring",
     "oldest",
     "ownclients",
     "ownflows",
@@ -61,12 +62,14 @@ WITH_AIOHTTP = {
     "fetching",
     "inventory",
     "learning",
+    "levels",
     "loopback",
     "options",
     "outbound",
     "pool",
     "pullblob",
     "pullmanifest",
+    "readiness",
     "readers",
     "redirects",
     "responses",
@@ -146,7 +149,14 @@ def test_imports_are_found_wherever_they_are() -> None:
 
 
 DECLARED = {
-    option.name for option in (*options.OPTIONS, *tls.OPTIONS, congestion.OPTION, oldest.OPTION)
+    option.name
+    for option in (
+        *options.OPTIONS,
+        *tls.OPTIONS,
+        congestion.OPTION,
+        monitoring.OPTION,
+        oldest.OPTION,
+    )
 }
 
 
