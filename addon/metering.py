@@ -79,8 +79,6 @@ class Metering:
         if story.gives_image and account.method == "GET" and not account.broken:
             metrics.pulls.inc()
         self._count_repairs(story)
-        if story.ahead:
-            self._ahead.claimed(story.ahead.id)
 
     def asked(self, sent: Sent) -> None:
         """A request is about to be sent."""

@@ -238,7 +238,8 @@ class SmallBlobs:
     def drop(self, audience: str, repository: str) -> None:
         """Forget all of a repository; who reads one now may read on."""
         for key in [key for key in self._blobs if key[:2] == (audience, repository)]:
-            self._leaving.append(self._blobs.pop(key))
+            self._leaving.append(blob := self._blobs.pop(key))
+            blob.story.is_dropped = True
 
     def close(self) -> None:
         """End all fetches."""
@@ -252,11 +253,14 @@ class SmallBlobs:
                 return
             if not blob.is_in_use:
                 excess -= blob.cost
+                blob.story.is_dropped = True
                 del self._blobs[key]
 
     def _ended(self, key: Key, blob: SmallBlob, done: asyncio.Task[None]) -> None:
         del self._tasks[blob]
         blob.end()  # a task that was cancelled before it began has told nobody
+        if blob.error:
+            blob.story.is_dropped = True
         if blob.error and self._blobs.get(key) is blob:
             del self._blobs[key]
         if not done.cancelled() and (error := done.exception()):

@@ -37,7 +37,7 @@ class Source(StrEnum):
     NETWORK = "network"
 
 
-@dataclass(slots=True, eq=False, weakref_slot=True)
+@dataclass(slots=True, eq=False)
 class Story:
     """One client's request, or what was begun ahead because of one; times are monotonic."""
 
@@ -45,6 +45,9 @@ class Story:
     is_ahead: bool = False
     begun_by: str = ""  # of what was begun ahead: the story that it was begun in
     claimed_by: str = ""  # the same: the story of whoever came for it
+    is_dropped: bool = (
+        False  # the same: whether it is gone, so that nobody can come for it any more
+    )
     route: Route | None = None
     name: str = ""  # the repository's upstream, or the query that the token service is asked
     source: Source | None = None

@@ -10,7 +10,7 @@ from addon.metrics import Metrics
 from addon.registry import parse_registry
 from addon.routes import AcmeChallenge, Blob, Health, Ping, Ready, Referrers, Route, Tags, Token
 from addon.sent import Sent
-from addon.story import Source, Story
+from addon.story import Source, Story, new_story
 from tests.e2e.watched import Scrape
 from tests.sendings import MANIFEST, a_sent, an_account
 
@@ -192,8 +192,8 @@ def test_bytes_ahead_are_counted_as_used_or_wasted() -> None:
     used, wasted = (Story(name, is_ahead=True, begun_by="c") for name in ("used", "wasted"))
     counted.sends(a_sent(CDN, "blob", story=used, count=100))
     counted.sends(a_sent(CDN, "blob", story=wasted, count=30))
-    counted.metering.finished(an_account(ahead=used))
-    del wasted
+    new_story().takes(used, is_whole=False)
+    wasted.is_dropped = True
     counted.metering.settle()
     assert counted.total("docxy_look_ahead_used_bytes_total") == 100
     assert counted.total("docxy_look_ahead_wasted_bytes_total") == 30

@@ -86,7 +86,8 @@ async def test_what_is_fetched_ahead_for_nobody_is_wasted(hub: Hub, tmp_path: Pa
     known = hub.add_image("library/known", layers=(2000,))
     image = hub.add_image("library/wasted", layers=(9_000_000,))
     # From far away a blob comes in pieces, which are read before anybody asks.
-    hub.cdn.faults.add(Delay(0.05))
+    for each in (hub.registry, hub.cdn):
+        each.faults.add(Delay(0.05))
     words = ("--set", "docxy_look_ahead_time=1", "--set", "docxy_memory_blob_size=0")
     async with watched(hub, tmp_path, *words) as one:
         await pull(one.mirror, known, "known")
