@@ -61,6 +61,8 @@ class Metering:
         self._ahead = AheadBytes()
         # What is on its way, and the bytes of it that are counted already.
         self._coming: dict[Sent, int] = {}
+        for route in (*ROUTES.values(), OTHER):
+            metrics.broken.labels(route)  # zero, because a rate begins with the second sample
 
     def finished(self, account: Account) -> None:
         """A client's request has ended."""
