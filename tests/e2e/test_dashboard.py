@@ -71,8 +71,9 @@ async def scrape(shared_hub: Hub, tmp_path_factory: pytest.TempPathFactory) -> S
     folder = tmp_path_factory.mktemp("mirror")
     image = shared_hub.add_image("library/seen", layers=(2000,))
     pair = shared_hub.issue_certificate(folder, "127.0.0.1")
-    tls = {"certificate": pair, "ca_file": shared_hub.ca_file}
-    async with watched(shared_hub, folder / "confdir", **tls) as one:
+    async with watched(
+        shared_hub, folder / "confdir", certificate=pair, ca_file=shared_hub.ca_file
+    ) as one:
         await pull(one.mirror, image, "seen")
         assert (await ask(one.mirror, "/health")).status == 200
         return await one.scrape()
