@@ -34,7 +34,7 @@ from addon.story import current
 
 logger = logging.getLogger(__name__)
 
-# What is answered over plain HTTP as well where TLS is to be used: it shows nothing.
+# What is answered over plain HTTP as well where all else is led to TLS.
 FOR_MONITORS = frozenset({"/health", "/ready"})
 
 

@@ -18,7 +18,7 @@ from prometheus_client import (
     disable_created_metrics,
 )
 from prometheus_client.exposition import choose_encoder
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from addon.faults import Fault
 from addon.roles import Role
@@ -57,6 +57,11 @@ class Metrics:
         all_processes = CollectorRegistry()
         MultiProcessCollector(all_processes)  # type: ignore[no-untyped-call]
         return encode(all_processes), content_type
+
+    def leave(self) -> None:
+        """This process ends: what there is of it is part of no sum any more, what it counted is."""
+        if self.is_shared:
+            mark_process_dead(os.getpid())  # type: ignore[no-untyped-call]
 
     def counter(self, name: str, meaning: str, *labels: str) -> Counter:
         """A number that only grows."""

@@ -101,6 +101,7 @@ class Monitoring:
         self._port.close()
         if self._telling:
             self._telling.cancel()
+        self._metrics.leave()
 
     def finished(self, account: Account) -> None:
         """Count a client's request that has ended."""

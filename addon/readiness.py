@@ -17,6 +17,7 @@ from typing import Literal, Protocol
 
 from addon.checks import Check, Report, check_certificate, check_serving
 from addon.errors import MirrorError
+from addon.faults import fault_of_status
 from addon.headers import to_registry
 from addon.outbound import Outbound
 from addon.received import discard
@@ -109,7 +110,7 @@ class Readiness:
     def answered(self, sent: Sent) -> None:
         """Its answer's head is here."""
         way = self._way()
-        if way and sent.fault is None:
+        if way and fault_of_status(sent.status) is None:
             took = round(sent.head - sent.asked, 6)
             why = f"{sent.name} answered {sent.status}"
             self._note(Check(role_of(sent.name, way.registry), True, why, took))

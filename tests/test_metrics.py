@@ -28,6 +28,7 @@ metrics.pulls_left.labels("address").set(number)
 metrics.build.labels("1", "2", "3").set(1)
 print("counted", flush=True)
 sys.stdin.read()
+metrics.leave()
 """
 
 
@@ -95,6 +96,11 @@ def test_several_processes_answer_as_one(tmp_path: Path) -> None:
     assert found.total("docxy_pull_limit_remaining") == 4, "what was heard last"
     assert found.total("docxy_build_info") == 1
     assert not any("pid" in labels for labels in found.labels().values())
+    # They have ended: what they counted stays, what there was of them does not.
+    found = Scrape(in_a_process_of_its_own(environ))
+    assert found.total("docxy_pulls_total") == 7
+    assert found.total("docxy_client_connections") == 0
+    assert "docxy_certificate_left_seconds" not in found.labels()
 
 
 def a_worker(number: str, environ: dict[str, str]) -> subprocess.Popen[bytes]:

@@ -139,9 +139,10 @@ async def test_what_has_just_answered_a_client_is_not_asked() -> None:
     assert found["registry"] == (True, "registry-1.docker.io answered 401")
 
 
-async def test_what_has_just_failed_a_client_is_asked() -> None:
+@pytest.mark.parametrize("meant", ["manifest", "warming"])
+async def test_what_has_just_failed_is_asked(meant: str) -> None:
     known = Known(answer(401), answer(405))
-    known.readiness.answered(a_sent(status=502))
+    known.readiness.answered(a_sent(meant=meant, status=502))
     assert (await known.look())["registry"][0]
     assert len(known.asked) == 2
 
