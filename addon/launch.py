@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import resource
 import signal
@@ -151,6 +152,9 @@ def main() -> int:
         return 2
     from mitmproxy.tools.main import mitmdump
 
+    if start.words.setting("docxy_log") == "json":
+        # mitmproxy's line before the mirror is there, and can give it its form.
+        logging.getLogger("mitmproxy.addons.script").setLevel(logging.WARNING)
     return run(mitmdump, start.arguments)
 
 

@@ -3,16 +3,18 @@
 mitmproxy runs this file under a name of its own, so nothing is defined here.
 """
 
-from addon.account import log_account
 from addon.contentviews import ContentViews
+from addon.doorkeeper import Doorkeeper
 from addon.hooks import Flows
 from addon.idle import IdleAddons
 from addon.inspection import Inspection
+from addon.logs import Logs
 from addon.monitoring import Monitoring
 from addon.oldest import InspectedFlows
 from addon.ownclients import OwnClients
 from addon.ownflows import OwnFlows
 from addon.pulls import Pulls
+from addon.requestlog import log_account
 from addon.sockets import ClientSockets
 from addon.startup import Deferred, Startup
 from addon.tls import Certificates
@@ -20,19 +22,34 @@ from addon.webpage import WebPage
 
 _certificates = Certificates()
 _own_clients = OwnClients()
+_logs = Logs()
 _own_flows = OwnFlows()
+_doorkeeper = Doorkeeper(_own_clients)
 _monitoring = Monitoring(lambda: _startup.fetcher, _certificates)
-_flows = Flows(_own_clients, listeners=(log_account, _monitoring.finished))
+_flows = Flows(
+    _own_clients,
+    (log_account, _logs.summaries.hear, _monitoring.finished),
+    _logs.summaries.begins,
+)
 _startup: Startup = Startup(
-    _flows, _certificates, _own_flows, _monitoring.watches, _monitoring.readiness
+    _flows,
+    _certificates,
+    _own_flows,
+    _doorkeeper,
+    _monitoring.watches,
+    _monitoring.readiness,
 )
 
 addons = [
-    # First: a pull ends before the connections that it asks over.
+    # First: whatever the others say has its form.
+    _logs,
+    # A pull ends before the connections that it asks over.
     Pulls(lambda: _startup.fetcher, _certificates, _own_clients),
     _startup,
     _certificates,
     _flows,
+    # A request that was answered at once takes none of its time.
+    _doorkeeper,
     # What they hear of a flow has been told in it by then.
     _own_clients,
     _own_flows,

@@ -17,6 +17,7 @@ from mitmproxy.addonmanager import Loader
 
 from addon import __version__, defaults
 from addon.answering import Answering
+from addon.doorkeeper import Doorkeeper
 from addon.fetching import Fetcher
 from addon.hooks import Flows
 from addon.loglines import PAGE, LogLines
@@ -60,10 +61,12 @@ class Startup:
         flows: Flows,
         certificates: Certificates,
         own_flows: OwnFlows,
+        doorkeeper: Doorkeeper,
         watch: Watch,
         readiness: Readiness,
     ) -> None:
         self._flows = flows
+        self._doorkeeper = doorkeeper
         self._watch = watch
         self._all_watches = Watches(own_flows, watch)
         self._readiness = readiness
@@ -157,7 +160,10 @@ class Startup:
         self._warm(upstream, settings)
         fetcher = Fetcher(upstream, bounds.ahead)
         self._fetchers.append(fetcher)
-        self._flows.answering = Answering(settings, self._certificates, fetcher, self._readiness)
+        self._doorkeeper.apply(settings.client_limits, settings.behind_proxy)
+        self._flows.answering = Answering(
+            settings, self._certificates, fetcher, self._readiness, self._doorkeeper.check
+        )
 
     def _warm(self, upstream: Upstream, settings: Settings) -> None:
         if self._warming:

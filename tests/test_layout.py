@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from addon import congestion, monitoring, oldest, options, tls
+from addon import congestion, logs, monitoring, oldest, options, tls
 from addon.exchange import STORY
 from addon.ownflows import SENT
 
@@ -27,6 +27,7 @@ UNTESTED = {"__init__", "mirror", "views.__init__"}
 # Modules with I/O, or mitmproxy's own shape. All others work with neither mitmproxy nor aiohttp.
 WITH_MITMPROXY = {
     "contentviews",
+    "doorkeeper",
     "endings",
     "exchange",
     "hooks",
@@ -35,6 +36,7 @@ WITH_MITMPROXY = {
     "inspection",
     "inspector",
     "launch",
+    "logs",
     "messages",
     "mirror",
     "monitoring",
@@ -56,14 +58,18 @@ WITH_MITMPROXY = {
 WITH_AIOHTTP = {
     "answering",
     "blobs",
+    "blobsahead",
     "blobsource",
     "bounds",
     "causes",
     "fetching",
     "inventory",
     "learning",
+    "location",
     "levels",
     "loopback",
+    "manifestmemory",
+    "manifestsource",
     "options",
     "outbound",
     "pool",
@@ -72,10 +78,13 @@ WITH_AIOHTTP = {
     "readiness",
     "readers",
     "redirects",
+    "registryblob",
     "responses",
     "spares",
     "upstream",
+    "upstreamblobs",
     "warming",
+    "ways",
 }
 PURE = set(MODULES) - WITH_MITMPROXY - WITH_AIOHTTP
 
@@ -156,6 +165,7 @@ DECLARED = {
         congestion.OPTION,
         monitoring.OPTION,
         oldest.OPTION,
+        logs.OPTION,
     )
 }
 

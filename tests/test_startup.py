@@ -14,6 +14,7 @@ from mitmproxy.test import taddons
 
 from addon import defaults
 from addon.bounds import parse_bounds
+from addon.doorkeeper import Doorkeeper
 from addon.hooks import Flows
 from addon.loglines import LogLines
 from addon.options import OPTIONS, Settings
@@ -38,7 +39,7 @@ class Started:
 async def started() -> AsyncIterator[Started]:
     flows, certificates = Flows(), Certificates()
     readiness = Readiness(lambda: None, certificates)
-    startup = Startup(flows, certificates, OwnFlows(), readiness, readiness)
+    startup = Startup(flows, certificates, OwnFlows(), Doorkeeper(), readiness, readiness)
     with taddons.context(startup, certificates) as context:  # type: ignore[no-untyped-call]
         yield Started(context, startup, flows)
         await startup.done()
