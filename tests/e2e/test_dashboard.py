@@ -76,7 +76,7 @@ async def scrape(shared_hub: Hub, tmp_path_factory: pytest.TempPathFactory) -> S
     ) as one:
         await pull(one.mirror, image, "seen")
         assert (await ask(one.mirror, "/health")).status == 200
-        return await one.scrape()
+        return await one.after(5)
 
 
 def test_prometheus_parses_every_query(tmp_path: Path) -> None:

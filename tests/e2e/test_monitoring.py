@@ -34,10 +34,12 @@ async def one(shared_hub: Hub, tmp_path_factory: pytest.TempPathFactory) -> Asyn
 async def test_a_pull_is_counted_and_the_second_comes_from_memory(hub: Hub, one: Watched) -> None:
     image = hub.add_image("library/counted", layers=(2000, 3000))
     before = await one.scrape()
+    asked = before.total("docxy_requests_total")
+    # A token, a manifest, a config and two layers.
     await pull(one.mirror, image, "counted")
-    first = await one.scrape()
+    first = await one.after(asked + 5)
     await pull(one.mirror, image, "counted")
-    second = await one.scrape()
+    second = await one.after(asked + 10)
 
     def grown(name: str, **labels: str) -> list[float]:
         totals = [each.total(name, **labels) for each in (before, first, second)]
@@ -63,23 +65,22 @@ async def test_clients_that_are_connected_are_counted(one: Watched) -> None:
     async with connect(one.mirror) as first, connect(one.mirror) as second:
         for each in (first, second):
             assert (await each.ask("/health")).status == 200
-        assert (await one.scrape()).total("docxy_client_connections") == 2
+        await one.until(lambda found: found.total("docxy_client_connections") == 2)
         first.abort()
         assert await first.is_closed()
         assert (await second.ask("/health")).status == 200
-        assert (await one.scrape()).total("docxy_client_connections") == 1
+        await one.until(lambda found: found.total("docxy_client_connections") == 1)
 
 
 async def test_an_upstream_that_fails_is_counted_by_its_cause(hub: Hub, one: Watched) -> None:
     hub.add_image("library/failing", layers=(2000,))
     token = await bearer(one.mirror, "failing")
-    before = await one.scrape()
+    name, labels = "docxy_upstream_errors_total", {"upstream": "registry", "cause": "server_error"}
+    before = (await one.scrape()).total(name, **labels)
     hub.registry.faults.add(Status(500))
     answer = await ask(one.mirror, "/v2/failing/tags/list", headers=token)
     assert answer.status == 500
-    after = await one.scrape()
-    name, labels = "docxy_upstream_errors_total", {"upstream": "registry", "cause": "server_error"}
-    assert after.total(name, **labels) - before.total(name, **labels) == 1
+    await one.until(lambda found: found.total(name, **labels) == before + 1)
 
 
 async def test_what_is_fetched_ahead_for_nobody_is_wasted(hub: Hub, tmp_path: Path) -> None:
@@ -91,15 +92,12 @@ async def test_what_is_fetched_ahead_for_nobody_is_wasted(hub: Hub, tmp_path: Pa
     words = ("--set", "docxy_look_ahead_time=1", "--set", "docxy_memory_blob_size=0")
     async with watched(hub, tmp_path, *words) as one:
         await pull(one.mirror, known, "known")
-        used = (await one.scrape()).total("docxy_look_ahead_used_bytes_total")
+        size = sum(each.size for each in known.manifest.blobs)
+        await one.until(lambda found: found.total("docxy_look_ahead_used_bytes_total") == size)
         await pull(one.mirror, image, "wasted", layers=False)
-        async with asyncio.timeout(20):
-            while True:
-                found = await one.scrape()
-                if found.total("docxy_look_ahead_wasted_bytes_total") > 100_000:
-                    break
-                await asyncio.sleep(0.1)
-        assert found.total("docxy_look_ahead_used_bytes_total") == used
+        name = "docxy_look_ahead_wasted_bytes_total"
+        found = await one.until(lambda found: found.total(name) > 100_000)
+        assert found.total("docxy_look_ahead_used_bytes_total") == size
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/metrics/", "/v2/metrics"])
@@ -213,7 +211,7 @@ async def test_several_processes_answer_for_all_on_one_port(hub: Hub, tmp_path: 
             await pull(each, image, "shared")
         # Whichever answers.
         for one in [Watched(first, port)] * 4:
-            found = await one.scrape()
+            found = await one.after(8)
             assert found.total("docxy_pulls_total") == 2
             assert found.total("docxy_requests_total", route="blob") == 4
             assert found.total("docxy_build_info") == 1

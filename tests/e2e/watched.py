@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,6 +69,20 @@ class Watched:
         status, _, text = await self.get("/metrics")
         assert status == 200
         return Scrape(text)
+
+    async def until(self, so: Callable[[Scrape], bool], seconds: float = 20.0) -> Scrape:
+        """The first scrape in which something is so: a request counts once its flow has ended."""
+        deadline = time.monotonic() + seconds
+        while True:
+            found = await self.scrape()
+            if so(found):
+                return found
+            assert time.monotonic() < deadline, found.text
+            await asyncio.sleep(0.05)
+
+    async def after(self, requests: float) -> Scrape:
+        """The first scrape in which so many requests of clients are counted."""
+        return await self.until(lambda found: found.total("docxy_requests_total") >= requests)
 
 
 @asynccontextmanager
