@@ -14,14 +14,16 @@ from addon.asked import Asked, no_body
 from addon.errors import MirrorError, UpstreamFailure
 from addon.fetching import Fetcher
 from addon.fields import first_of, values_of
-from addon.networks import Address
+from addon.networks import Address, is_local
 from addon.options import Settings
+from addon.readiness import Readiness
 from addon.realm import Entrance, is_host_name, realm
 from addon.reply import Reply, from_error
 from addon.routes import (
     AcmeChallenge,
     Health,
     Ping,
+    Ready,
     RegistryRoute,
     Route,
     Token,
@@ -31,6 +33,9 @@ from addon.routes import (
 from addon.story import current
 
 logger = logging.getLogger(__name__)
+
+# What is answered over plain HTTP as well where all else is led to TLS.
+FOR_MONITORS = frozenset({"/health", "/ready"})
 
 
 class Certificate(Protocol):
@@ -95,12 +100,14 @@ class Answering:
         settings: Settings,
         certificate: Certificate,
         fetcher: Fetcher,
+        readiness: Readiness,
         check: Callable[[Address], None] = lambda client: None,
     ) -> None:
         """`check` is told of each client that asks, and raises `Refusal` for one too many."""
         self._settings = settings
         self._certificate = certificate
         self._fetcher = fetcher
+        self._readiness = readiness
         self._check = check
 
     def answer(self, request: Incoming) -> Reply | Pending:
@@ -127,12 +134,14 @@ class Answering:
         admission = self._admit(request)
         if request.path != "/health":
             self._check_client(request)
-        if admission is Admission.REDIRECT and request.path != "/health":
+        if admission is Admission.REDIRECT and request.path not in FOR_MONITORS:
             base_url = self._https_base(request)
             return local.redirect_to_https(request.method, base_url, request.target)
-        route = parse_route(request.method, request.target)
+        route = current().route = parse_route(request.method, request.target)
         if isinstance(route, Health | AcmeChallenge):
             return self._local(route, request)
+        if isinstance(route, Ready):
+            return self._ready(request)
         return self._upstream(route, request)
 
     def _admit(self, request: Incoming) -> Admission:
@@ -153,6 +162,18 @@ class Answering:
         if isinstance(route, AcmeChallenge):
             return local.acme_challenge(self._settings.acme_webroot, route.token)
         return local.health()
+
+    def _ready(self, request: Incoming) -> Reply | Pending:
+        if not is_local(self.client(request)):
+            # A stranger must not make the mirror ask, nor learn whom it asks.
+            return local.readiness(self._readiness.known(), with_reasons=False)
+
+        async def look() -> Reply:
+            report = await self._readiness.look()
+            current().failure = report.trouble
+            return local.readiness(report, with_reasons=True)
+
+        return Pending(self._fetcher.url_for(Ping()), look)
 
     def _upstream(self, route: RegistryRoute | Token, request: Incoming) -> Reply | Pending:
         if not isinstance(route, Token | Ping):

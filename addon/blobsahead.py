@@ -26,6 +26,7 @@ class BegunBlob:
 
     def close(self) -> None:
         """Nobody came."""
+        self.story.is_dropped = True
         self.opened.body.close()
 
 

@@ -8,6 +8,7 @@ import os
 import aiohttp
 
 from addon.errors import UpstreamFailure, failure
+from addon.faults import Fault
 
 
 def explained(host: str, error: Exception) -> UpstreamFailure:
@@ -46,6 +47,28 @@ def cause_of(error: Exception) -> str:
         case OSError():
             return f"the connection broke: {error.strerror or type(error).__name__}"
     return type(error).__name__
+
+
+def fault_of(error: Exception) -> Fault:
+    """The same as one of the kinds that are counted."""
+    match error:
+        case TimeoutError():
+            return Fault.TIMEOUT
+        case aiohttp.ClientConnectorDNSError():
+            return Fault.DNS
+        case aiohttp.ClientSSLError():
+            return Fault.TLS
+        case aiohttp.ClientProxyConnectionError() | aiohttp.ClientHttpProxyError():
+            return Fault.PROXY
+        case aiohttp.ClientConnectorError():
+            return Fault.CONNECT
+        case aiohttp.ClientPayloadError():
+            return Fault.CUT_SHORT
+        case aiohttp.ClientResponseError():
+            return Fault.NOT_HTTP
+        case OSError() | aiohttp.ServerDisconnectedError():
+            return Fault.CLOSED
+    return Fault.OTHER
 
 
 def may_pass(error: BaseException) -> bool:

@@ -29,6 +29,7 @@ __all__ = [
     "covers",
     "format_date",
     "load_pair",
+    "read_end",
     "read_names",
     "read_pair",
 ]
@@ -128,6 +129,15 @@ def read_names(path: Path) -> tuple[str, ...]:
         CertificateError: It cannot be read.
     """
     return _names(read_chain(path)[0], path)
+
+
+def read_end(path: Path) -> datetime:
+    """Read when a file's leaf ends.
+
+    Raises:
+        CertificateError: It cannot be read.
+    """
+    return read_chain(path)[0].not_valid_after_utc
 
 
 def format_date(moment: datetime) -> str:

@@ -18,6 +18,15 @@ CONFIG_TYPES = frozenset(
 )
 
 
+# Of one image, as an index is of many.
+IMAGE_TYPES = frozenset(
+    {
+        "application/vnd.docker.distribution.manifest.v2+json",
+        "application/vnd.oci.image.manifest.v1+json",
+    }
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Descriptor:
     """A blob as a manifest names it; `size` in bytes."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from addon.answers import ping, reply_of, welcome
 from addon.asked import Asked
+from addon.descriptors import IMAGE_TYPES
 from addon.errors import CONTENT_TYPE, failure
+from addon.fields import first_of
 from addon.headers import to_client, to_registry, to_token_service
 from addon.lookahead import AheadLimits
 from addon.names import with_official
@@ -114,7 +116,10 @@ class Fetcher:
             asked = asked.without_authorization()
         match route:
             case Manifest():
-                return await self._manifests.answer(route, asked, reader, name)
+                reply = await self._manifests.answer(route, asked, reader, name)
+                kind = first_of(reply.fields, "content-type") or ""
+                current().gives_image = reply.status == 200 and kind in IMAGE_TYPES
+                return reply
             case Blob():
                 return await self._blobs.answer(route, asked, reader, name)
             case Tags() | Referrers():

@@ -35,12 +35,13 @@ class Line:
 def stocks(upstream: Upstream, images_ahead: int) -> list[Stock]:
     """All that is remembered of an upstream."""
     manifests, blobs = upstream.manifests, upstream.small_blobs
+    redirects = upstream.blobs.ways.redirects
     return [
         Stock("manifests", len(manifests), manifests.held, manifests.budget),
         Stock("tags", manifests.tags),
         Stock("small blobs", len(blobs), blobs.held, blobs.budget),
-        Stock("tokens", len(upstream.tokens)),
-        Stock("redirects", len(upstream.blobs.ways.redirects)),
+        Stock("tokens", len(upstream.tokens), upstream.tokens.held),
+        Stock("redirects", len(redirects), redirects.held),
         Stock("images looked ahead for", images_ahead),
     ]
 

@@ -8,6 +8,7 @@ import re
 import stat
 from pathlib import Path
 
+from addon.checks import Report
 from addon.errors import CONTENT_TYPE, Refusal
 from addon.reply import Reply, whole
 from addon.routes import READ
@@ -21,6 +22,12 @@ _TARGET = re.compile(r"/[!-~]*")
 def health() -> Reply:
     """The mirror is there; no upstream is asked."""
     return whole(200, b'{"status":"ok"}\n', [("Content-Type", CONTENT_TYPE)])
+
+
+def readiness(report: Report, *, with_reasons: bool) -> Reply:
+    """Whether the mirror can do its work, 503 where it cannot."""
+    content = report.json(with_reasons=with_reasons)
+    return whole(200 if report.is_ready else 503, content, [("Content-Type", CONTENT_TYPE)])
 
 
 def redirect_to_https(method: str, base_url: str, target: str) -> Reply:

@@ -18,7 +18,7 @@ from typing import Protocol
 from addon.descriptors import Descriptor
 from addon.errors import MirrorError
 from addon.sharing import BlobKey, Reader
-from addon.story import tell_ahead
+from addon.story import current, tell_ahead
 from addon.urgency import Asker, Urgency
 from addon.watchers import Watchers
 
@@ -239,7 +239,11 @@ class Image:
     async def _start(self, blob: Descriptor, asker: Asker) -> Begun | None:
         tell_ahead()
         beside = self._side_by_side
-        return await self._starter.begin(self._reader, self.key[1], blob, beside, asker)
+        try:
+            return await self._starter.begin(self._reader, self.key[1], blob, beside, asker)
+        except BaseException:
+            current().is_dropped = True
+            raise
 
     async def _resolve(self, blobs: Iterator[Descriptor]) -> None:
         """Resolve one after the other what is not begun yet, beside others that do the same."""

@@ -9,6 +9,7 @@ from addon.hooks import Flows
 from addon.idle import IdleAddons
 from addon.inspection import Inspection
 from addon.logs import Logs
+from addon.monitoring import Monitoring
 from addon.oldest import InspectedFlows
 from addon.ownclients import OwnClients
 from addon.ownflows import OwnFlows
@@ -22,10 +23,22 @@ from addon.webpage import WebPage
 _certificates = Certificates()
 _own_clients = OwnClients()
 _logs = Logs()
-_flows = Flows(_own_clients, (log_account, _logs.summaries.hear), _logs.summaries.begins)
 _own_flows = OwnFlows()
 _doorkeeper = Doorkeeper(_own_clients)
-_startup = Startup(_flows, _certificates, _own_flows, _doorkeeper)
+_monitoring = Monitoring(lambda: _startup.fetcher, _certificates)
+_flows = Flows(
+    _own_clients,
+    (log_account, _logs.summaries.hear, _monitoring.finished),
+    _logs.summaries.begins,
+)
+_startup: Startup = Startup(
+    _flows,
+    _certificates,
+    _own_flows,
+    _doorkeeper,
+    _monitoring.watches,
+    _monitoring.readiness,
+)
 
 addons = [
     # First: whatever the others say has its form.
@@ -40,6 +53,7 @@ addons = [
     # What they hear of a flow has been told in it by then.
     _own_clients,
     _own_flows,
+    _monitoring,
     ClientSockets(),
     ContentViews(),
     IdleAddons(),

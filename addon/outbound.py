@@ -18,9 +18,10 @@ import aiohttp
 from yarl import URL
 
 from addon.carrier import Carrier
-from addon.causes import explained, may_pass
+from addon.causes import explained, fault_of, may_pass
 from addon.destinations import Destinations
 from addon.errors import failure
+from addon.faults import Fault
 from addon.headers import Fields
 from addon.hosts import Hosts
 from addon.pool import (
@@ -122,7 +123,7 @@ class Outbound:
         name = authority(url)
         host = self.hosts.of(name)
         ASKED.set(host)
-        sent = self._sends(Sent(host, method, url, fields, purpose(), current()))
+        sent = self._sends(Sent(host, name, method, url, fields, purpose(), current()))
         try:
             with host.asked():
                 response = await session.request(
@@ -137,7 +138,7 @@ class Outbound:
                 )
         except (aiohttp.ClientError, OSError, ValueError) as e:
             failed = explained(name, e)
-            self._over(sent, str(failed))
+            self._over(sent, str(failed), broken=fault_of(e))
             raise failed from e
         except BaseException:
             self._over(sent, cut=GIVEN_UP)
@@ -150,12 +151,14 @@ class Outbound:
         host.carries(response)
         origin = str(response.url.origin())
 
-        def over(error: str = "", cut: str = "") -> None:
-            self._over(sent, error, cut)
+        def over(error: str = "", cut: str = "", broken: Fault | None = None) -> None:
+            self._over(sent, error, cut, broken)
 
         carrier = self._carrier(response)
         lost = partial(self.on_loss, origin, redirected)
-        return answer_of(response, UpstreamBody(response, name, sent, over, carrier, lost))
+        return answer_of(
+            response, sent.answer, UpstreamBody(response, name, sent, over, carrier, lost)
+        )
 
     def _carrier(self, response: aiohttp.ClientResponse) -> Carrier | None:
         """What a body comes over; None for one that has ended with its head."""
@@ -169,22 +172,25 @@ class Outbound:
 
     def _sends(self, sent: Sent) -> Sent:
         sent.story.requests += 1
+        sent.story.upstream = sent.name
         if self.watch is not None:
             self.watch.asked(sent)
         return sent
 
     def _answers(self, sent: Sent, response: aiohttp.ClientResponse) -> None:
         sent.status = response.status
+        sent.answer = fields_of(response)
         sent.story.waits(sent.asked, sent.gone)
         if self.watch is not None:
-            sent.answer = fields_of(response)
             self.watch.answered(sent)
 
-    def _over(self, sent: Sent, error: str = "", cut: str = "") -> None:
+    def _over(
+        self, sent: Sent, error: str = "", cut: str = "", broken: Fault | None = None
+    ) -> None:
         if sent.end:
             return
         sent.end = time.monotonic()
-        sent.error, sent.cut = error, cut
+        sent.error, sent.cut, sent.broken = error, cut, broken
         if self.watch is not None:
             self.watch.ended(sent)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from addon.listeners import Listener, parse_port
+from addon.monitorport import parse_listener
 from addon.words import Words
 
 DOCKER_HUB = "registry-1.docker.io:443"
@@ -80,12 +81,12 @@ def make_plan(words: Words, *, has_certificate: bool, mirror: Path, confdir: Pat
     main = Listener(host, parse_port(port, "-p"))
 
     if words.modes:
-        return Plan(tuple(arguments), _listeners_of(words.modes, main))
+        return Plan(tuple(arguments), (*_listeners_of(words.modes, main), *_monitor_port(words)))
 
     arguments += ["--mode", mode]
     plain = _plain_port(words) if has_certificate else 0
     if not plain:
-        return Plan(tuple(arguments), (main,))
+        return Plan(tuple(arguments), (main, *_monitor_port(words)))
     if plain == main.port:
         raise ValueError(
             f"port {plain} cannot be both the TLS port (-p) and docxy_http_port;"
@@ -94,7 +95,8 @@ def make_plan(words: Words, *, has_certificate: bool, mirror: Path, confdir: Pat
     # Without a host of its own, this mode takes --listen-host too.
     arguments += ["--mode", f"{mode}@{plain}"]
     remedy = "choose another with --set docxy_http_port=PORT (0: none)"
-    return Plan(tuple(arguments), (main, Listener(host, plain, remedy)))
+    beside = Listener(host, plain, remedy)
+    return Plan(tuple(arguments), (main, beside, *_monitor_port(words)))
 
 
 def _script(words: Words, mirror: Path) -> tuple[str, ...]:
@@ -121,6 +123,13 @@ def _state_directory(words: Words, state: Path) -> tuple[str, ...]:
 def _plain_port(words: Words) -> int:
     text = words.setting("docxy_http_port") or PLAIN_PORT_BESIDE_TLS
     return parse_port(text, "docxy_http_port")
+
+
+def _monitor_port(words: Words) -> tuple[Listener, ...]:
+    """The one that the user has named: without the usual one the mirror goes on."""
+    name = "docxy_metrics"
+    listener = parse_listener(words.setting(name), name)
+    return (listener,) if listener else ()
 
 
 def _listeners_of(modes: Sequence[str], main: Listener) -> tuple[Listener, ...]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from cachetools import LRUCache
 
+from addon.networks import parse_address
 from addon.views.escaping import printable
 
 # Accounts and addresses that the numbers are kept of: each login has its own.
@@ -27,6 +28,24 @@ class PullLimit:
     source: str
     heard: float
 
+    @property
+    def left(self) -> int | None:
+        """How many pulls are left, None where that is no number."""
+        return _count(self.remaining)
+
+    @property
+    def allowed(self) -> int | None:
+        """Of how many."""
+        return _count(self.limit)
+
+    @property
+    def is_of_an_address(self) -> bool:
+        """Whether an address is counted and not an account, whose source is no address."""
+        try:
+            return not self.source or bool(parse_address(self.source))
+        except ValueError:
+            return False
+
 
 class PullLimits:
     """The last that was heard for each account or address that is counted."""
@@ -44,10 +63,14 @@ class PullLimits:
         limit = (field("ratelimit-limit") or "")[:MAX_SHOWN]
         self._heard[source] = PullLimit(remaining[:MAX_SHOWN], limit, source, self._now())
 
+    @property
+    def heard(self) -> list[PullLimit]:
+        """What was heard last of each, the newest first."""
+        return sorted(self._heard.values(), key=lambda each: -each.heard)
+
     def lines(self) -> list[str]:
         """One line for each, the newest first."""
-        newest = sorted(self._heard.values(), key=lambda each: -each.heard)
-        return [limit_line(each, self._now()) for each in newest] or [NOT_HEARD]
+        return [limit_line(each, self._now()) for each in self.heard] or [NOT_HEARD]
 
 
 def limit_line(said: PullLimit, now: float) -> str:
@@ -59,6 +82,11 @@ def limit_line(said: PullLimit, now: float) -> str:
     source = f", for {said.source}" if said.source else ""
     age = duration(max(0.0, now - said.heard))
     return printable(f"{left.strip()}{of} pulls left{window}{source}, heard {age} ago")
+
+
+def _count(said: str) -> int | None:
+    number = said.partition(";")[0].strip()
+    return int(number) if number.isascii() and number.isdigit() else None
 
 
 def _window(parameters: str) -> str:

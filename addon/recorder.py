@@ -82,6 +82,8 @@ def mirror_arguments(order: Order) -> list[str]:
         *_unless_said(order, "docxy_acme_home="),
         # What the mirror sends belongs to what is looked for in a recording.
         *_unless_said(order, "docxy_own_flows=true"),
+        # It lives as long as one command, beside the mirror that is watched.
+        *_unless_said(order, "docxy_metrics="),
         *("--listen-port", "0"),
         *order.options,
         *("--listen-host", "127.0.0.1"),

@@ -107,6 +107,11 @@ class Redirects:
     def __len__(self) -> int:
         return len(self._kept)
 
+    @property
+    def held(self) -> int:
+        """Bytes of the addresses that are kept."""
+        return sum(len(url) for url, _ in self._kept.values())
+
     def get(self, key: BlobKey, method: str) -> str | None:
         """The address, if one holds."""
         kept = self._kept.get((key, method))

@@ -8,7 +8,8 @@ from typing import Protocol
 import aiohttp
 
 from addon.carrier import Carrier
-from addon.causes import cause_of
+from addon.causes import cause_of, fault_of
+from addon.faults import Fault
 from addon.headers import Fields
 from addon.received import Answer
 from addon.reply import Body, BrokenTransfer
@@ -21,7 +22,7 @@ UNWANTED = "the rest was not wanted"
 class Over(Protocol):
     """Told that a body has ended: broken off by its upstream, cut off here, or at its end."""
 
-    def __call__(self, error: str = "", cut: str = "") -> None:
+    def __call__(self, error: str = "", cut: str = "", broken: Fault | None = None) -> None:
         """It has ended."""
 
 
@@ -30,13 +31,13 @@ def fields_of(response: aiohttp.ClientResponse) -> Fields:
     return [(n.decode("latin-1"), v.decode("latin-1")) for n, v in response.raw_headers]
 
 
-def answer_of(response: aiohttp.ClientResponse, body: Body) -> Answer:
-    """A response as an answer with this body."""
+def answer_of(response: aiohttp.ClientResponse, fields: Fields, body: Body) -> Answer:
+    """A response as an answer with its fields and this body."""
     length = _length(response)
     chunked = "chunked" in response.headers.get("Transfer-Encoding", "").lower()
     return Answer(
         status=response.status,
-        fields=fields_of(response),
+        fields=fields,
         length=length,
         closes_to_end=length is None and not chunked,
         body=body,
@@ -77,7 +78,7 @@ class UpstreamBody:
             chunk = await self._response.content.readany()
         except (aiohttp.ClientError, OSError) as e:
             broken = f"upstream {self._host} broke off: {cause_of(e)}"
-            self._over(error=broken)
+            self._over(error=broken, broken=fault_of(e))
             self._break()
             raise BrokenTransfer(broken) from e
         self._sent.bytes += len(chunk)

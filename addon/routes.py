@@ -30,6 +30,11 @@ class Health:
 
 
 @dataclass(frozen=True, slots=True)
+class Ready:
+    """`/ready`: are upstreams and certificate in order."""
+
+
+@dataclass(frozen=True, slots=True)
 class AcmeChallenge:
     """A file that proves the domain to a certificate authority (RFC 8555, section 8.3)."""
 
@@ -84,7 +89,7 @@ class Referrers:
 
 
 RegistryRoute = Ping | Manifest | Blob | Tags | Referrers
-Route = Health | AcmeChallenge | Token | RegistryRoute
+Route = Health | Ready | AcmeChallenge | Token | RegistryRoute
 
 
 def parse_route(method: str, target: str) -> Route:
@@ -100,6 +105,8 @@ def parse_route(method: str, target: str) -> Route:
         raise Refusal(414, "NAME_INVALID", f"a query has at most {MAX_QUERY} characters here")
     if path == "/health":
         return _reading(method, Health())
+    if path == "/ready":
+        return _reading(method, Ready())
     if path == TOKEN_PATH:
         _allow(method, ("GET", "POST"))
         return Token(query)

@@ -6,14 +6,15 @@ import time
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from addon.faults import Fault, fault_of_status
 from addon.fields import first_of
 from addon.headers import Fields
 from addon.hosts import Host
 from addon.story import Story
 from addon.views.escaping import printable
 
-# What is sent only to open a connection, or to keep it open.
-KEEPING_OPEN = frozenset({"spare", "warming"})
+# What is sent only to open a connection, to keep it open, or to see whether there is one.
+KEEPING_OPEN = frozenset({"spare", "warming", "readiness"})
 # Characters of a range that are shown: a client may ask for anything.
 MAX_PART = 48
 
@@ -23,6 +24,7 @@ class Sent:
     """A request on its way. Times on the monotonic clock, 0 as long as they have not come."""
 
     host: Host
+    name: str  # the host's, with its port where that is not the scheme's own
     method: str
     url: str
     fields: Fields
@@ -31,6 +33,7 @@ class Sent:
     asked: float = field(default_factory=time.monotonic)
     began: float = field(default_factory=time.time)  # `asked` in seconds since 1970
     cause: str = field(init=False)
+    is_ahead: bool = field(init=False)  # whether it is sent before anybody has asked
     opened: bool = False
     gone: float = 0.0
     head: float = 0.0
@@ -39,11 +42,13 @@ class Sent:
     answer: Fields = ()
     bytes: int = 0
     error: str = ""  # what an upstream did wrong
+    broken: Fault | None = None  # the same, as it is counted
     cut: str = ""  # why the mirror ended it early
 
     def __post_init__(self) -> None:
         # Now: what is begun ahead may be claimed later.
         self.cause = self.story.cause
+        self.is_ahead = self.story.is_ahead and not self.story.claimed_by
 
     @property
     def purpose(self) -> str:
@@ -64,6 +69,13 @@ class Sent:
         """
         is_expected = self.status in (401, 416) or self.meant in KEEPING_OPEN
         return bool(self.error) or (self.status >= 400 and not is_expected)
+
+    @property
+    def fault(self) -> Fault | None:
+        """What an upstream did wrong, None for nothing, or for what was not found or allowed."""
+        if self.error:
+            return self.broken or Fault.OTHER
+        return None if self.meant in KEEPING_OPEN else fault_of_status(self.status)
 
     @property
     def part(self) -> str:
@@ -90,3 +102,25 @@ class Watch(Protocol):
 
     def ended(self, sent: Sent) -> None:
         """Its body has been read, broke off, or is not wanted any more; or there is no answer."""
+
+
+class Watches:
+    """Several of them as one; which ones may change at any time."""
+
+    def __init__(self, *watches: Watch) -> None:
+        self.all: tuple[Watch, ...] = watches
+
+    def asked(self, sent: Sent) -> None:
+        """Tell each."""
+        for watch in self.all:
+            watch.asked(sent)
+
+    def answered(self, sent: Sent) -> None:
+        """Tell each."""
+        for watch in self.all:
+            watch.answered(sent)
+
+    def ended(self, sent: Sent) -> None:
+        """Tell each."""
+        for watch in self.all:
+            watch.ended(sent)

@@ -236,7 +236,8 @@ class SmallBlobs:
     def drop(self, audience: str, repository: str) -> None:
         """Forget all of a repository; who reads one now may read on."""
         for key in [key for key in self._blobs if key.is_of(audience, repository)]:
-            self._leaving.append(self._blobs.pop(key))
+            self._leaving.append(blob := self._blobs.pop(key))
+            blob.story.is_dropped = True
 
     def forget(self) -> None:
         """Keep nothing but what somebody reads, or waits for."""
@@ -255,11 +256,14 @@ class SmallBlobs:
                 return
             if not blob.is_in_use:
                 excess -= blob.cost
+                blob.story.is_dropped = True
                 del self._blobs[key]
 
     def _ended(self, key: BlobKey, blob: SmallBlob, done: asyncio.Task[None]) -> None:
         del self._tasks[blob]
         blob.end()  # a task that was cancelled before it began has told nobody
+        if blob.error:
+            blob.story.is_dropped = True
         if blob.error and self._blobs.get(key) is blob:
             del self._blobs[key]
         if not done.cancelled() and (error := done.exception()):

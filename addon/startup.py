@@ -27,7 +27,9 @@ from addon.option import declare
 from addon.options import OPTIONS, Settings, parse_settings
 from addon.outbound import Outbound
 from addon.ownflows import OwnFlows
+from addon.readiness import Readiness
 from addon.realm import Entrance
+from addon.sent import Watch, Watches
 from addon.tls import Certificates
 from addon.upstream import Upstream
 from addon.warming import Warming
@@ -62,10 +64,14 @@ class Startup:
         certificates: Certificates,
         own_flows: OwnFlows,
         doorkeeper: Doorkeeper,
+        watch: Watch,
+        readiness: Readiness,
     ) -> None:
         self._flows = flows
         self._doorkeeper = doorkeeper
-        self._own_flows = own_flows
+        self._watch = watch
+        self._all_watches = Watches(own_flows, watch)
+        self._readiness = readiness
         self._certificates = certificates
         self._lines = LogLines()
         self._settings: Settings | None = None
@@ -89,7 +95,7 @@ class Startup:
         declare(loader, OPTIONS)
         self._flows.inner.install()
         self._lines.install()
-        if _is_unsaid("termlog_verbosity"):
+        if is_unsaid("termlog_verbosity"):
             logging.getLogger(_CHATTER).setLevel(logging.WARNING)
         if page_address():
             logging.getLogger(_PAGE).setLevel(logging.WARNING)
@@ -150,7 +156,7 @@ class Startup:
         if outbound is None:
             outbound = self._outbounds[settings.outbound] = Outbound(settings.outbound)
         for each in self._outbounds.values():
-            each.watch = self._own_flows if settings.own_flows else None
+            each.watch = self._all_watches if settings.own_flows else self._watch
         self._settings = settings
         self._flows.shows_secrets = self._lines.shows_secrets = settings.show_secrets
         bounds = settings.bounds
@@ -162,8 +168,9 @@ class Startup:
             self._retired.add(self._fetcher)
         self._fetcher = fetcher = Fetcher(upstream, bounds.ahead)
         self._doorkeeper.apply(settings.client_limits, settings.behind_proxy)
-        check = self._doorkeeper.check
-        self._flows.answering = Answering(settings, self._certificates, fetcher, check)
+        self._flows.answering = Answering(
+            settings, self._certificates, fetcher, self._readiness, self._doorkeeper.check
+        )
 
     def _warm(self, upstream: Upstream, settings: Settings) -> None:
         if self._warming:
@@ -261,7 +268,7 @@ def listen_addresses() -> list[tuple[str, int]]:
     return list(dict.fromkeys((str(a[0]), int(a[1])) for a in addresses))
 
 
-def _is_unsaid(name: str) -> bool:
+def is_unsaid(name: str) -> bool:
     """Whether nobody has set an option, be it to the value that it has by default."""
     return name not in ctx.options or ctx.options._options[name].value is optmanager.unset
 
@@ -277,7 +284,7 @@ def _values() -> Mapping[str, Any]:
 def _set_defaults() -> dict[str, object]:
     # mitmweb and the console lack some of mitmdump's.
     values = {name: getattr(ctx.options, name) for name in defaults.NEEDED if name in ctx.options}
-    changed = defaults.missing(values, _is_unsaid)
+    changed = defaults.missing(values, is_unsaid)
     if changed:
         ctx.options.update(**changed)  # type: ignore[no-untyped-call]
     return changed

@@ -49,11 +49,15 @@ class Story:
     is_ahead: bool = False
     begun_by: str = ""  # of what was begun ahead: the story that it was begun in
     claimed_by: str = ""  # the same: the story of whoever came for it
+    is_dropped: bool = (
+        False  # the same: whether it is gone, so that nobody can come for it any more
+    )
     route: Route | None = None
     name: str = ""  # the repository's upstream, or the query that the token service is asked
     source: Source | None = None
     age: float = 0.0  # seconds, of a stale copy
     requests: int = 0
+    upstream: str = ""  # host and port of the one that was asked last
     waited: float = 0.0  # seconds in which no connection was free or open
     head: float = 0.0
     given_bytes: int = 0  # of the answer's body, given on to mitmproxy
@@ -63,6 +67,7 @@ class Story:
     remaining: str = ""
     joined: tuple[str, ...] = ()
     ahead: Story | None = None
+    gives_image: bool = False  # whether the answer is an image's manifest, and no index
     failure: str = ""
     replayed: str = ""  # how, of a request of a recording that is asked again
     _waited_until: float = 0.0

@@ -10,7 +10,18 @@ from addon.names import is_digest, parse_repository
 from addon.redaction import redact_own_url, redact_text
 from addon.refused import Refused
 from addon.registry import authority
-from addon.routes import AcmeChallenge, Blob, Health, Manifest, Ping, Referrers, Route, Tags, Token
+from addon.routes import (
+    AcmeChallenge,
+    Blob,
+    Health,
+    Manifest,
+    Ping,
+    Ready,
+    Referrers,
+    Route,
+    Tags,
+    Token,
+)
 from addon.sent import Sent
 from addon.story import Source, Story
 
@@ -151,6 +162,8 @@ def _fixed(route: Route | None) -> str:
             return "ping"
         case Health():
             return "health"
+        case Ready():
+            return "readiness"
         case AcmeChallenge():
             return "ACME challenge"
     return ""

@@ -19,6 +19,7 @@ from addon.certificates import (
     Pair,
     covers,
     format_date,
+    read_end,
     read_names,
     read_pair,
 )
@@ -84,6 +85,7 @@ class Certificates:
         self._pair: Pair | None = None
         self._served: Path | None = None  # where mitmproxy reads _pair
         self._own_names: tuple[str, ...] | None = None  # of `certs`, if the user has set it
+        self._own_end: datetime | None = None
         self._swapping = False
         self._running = False
         self._watcher: asyncio.Task[None] | None = None
@@ -98,6 +100,11 @@ class Certificates:
     def names(self) -> tuple[str, ...]:
         """The names that the certificate in use is good for, wildcards as they stand in it."""
         return self._pair.names if self._pair else self._own_names or ()
+
+    @property
+    def not_after(self) -> datetime | None:
+        """When the certificate in use ends, None where there is none, or it cannot be read."""
+        return self._pair.not_after if self._pair else self._own_end
 
     def covers(self, sni: str | None) -> bool:
         """Say whether the certificate in use is good for the name that a client asks for."""
@@ -158,7 +165,7 @@ class Certificates:
         if paths is None:
             if self._pair is not None:
                 raise ValueError("TLS cannot be turned off while the mirror runs.")
-            self._own_names = None
+            self._own_names = self._own_end = None
             return
         try:
             self._serve(read_pair(paths, self._now()))
@@ -167,18 +174,21 @@ class Certificates:
                 f"No TLS with {str(paths.certificate)!r} and {str(paths.key)!r}: {error}."
             ) from error
         self._renewal = Renewal(paths, settling=self._interval / 5, now=self._now)
-        self._own_names = None
+        self._own_names = self._own_end = None
         self._remind()
 
     def _leave_to_user(self, specs: Sequence[str]) -> None:
         """Serve what the user set `certs` to; mitmproxy itself checks those files."""
         names: list[str] = []
+        ends: list[datetime] = []
         for spec in specs:
             try:
                 names += read_names(_path_in(spec))
+                ends.append(read_end(_path_in(spec)))
             except CertificateError as error:
                 logger.warning("The option certs names no certificate here: %s.", error)
         self._own_names = tuple(names)
+        self._own_end = min(ends, default=None)
         self._renewal = self._pair = self._served = None
         self._file.close()
 

@@ -127,6 +127,11 @@ class Tokens:
     def __len__(self) -> int:
         return len(self._kept)
 
+    @property
+    def held(self) -> int:
+        """Bytes of the tokens that are kept."""
+        return sum(len(token.value) for token in self._kept.values())
+
     async def get(self, scopes: Scopes) -> Token:
         """A token that holds for a while yet.
 

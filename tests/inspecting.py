@@ -26,6 +26,7 @@ def arguments(hub: Hub, port: int, *words: str, **settings: str) -> list[str]:
         "docxy_registry": hub.registry_url,
         "docxy_acme_home": "",
         "docxy_warm_time": "0",
+        "docxy_metrics": "",
         "docxy_inspect_flows": str(FLOWS),
     }
     said = settings_arguments({**usual, **settings})

@@ -136,6 +136,9 @@ async def running_mirror(
         # What no client asked for would stand in the Hub's log wherever a test looks into it.
         if not any(word.startswith("docxy_warm_time=") for word in arguments):
             words += ["--set", "docxy_warm_time=0"]
+        # Many mirrors at a time would want the one port.
+        if not any(word.startswith("docxy_metrics=") for word in arguments):
+            words += ["--set", "docxy_metrics="]
     words += hub_options(hub) if hub else []
     if certificate:
         names = ("docxy_cert_path", "docxy_key_path")

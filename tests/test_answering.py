@@ -4,6 +4,7 @@ import json
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -18,9 +19,11 @@ from addon.fetching import Fetcher
 from addon.lookahead import AheadLimits
 from addon.networks import parse_address, parse_networks
 from addon.options import Settings
+from addon.readiness import Readiness, Way
 from addon.received import Answer
 from addon.registry import Registry, parse_registry
 from addon.reply import Reply
+from addon.story import new_story, tell
 from addon.upstream import Limits, Upstream
 from addon.wayout import OutboundSettings
 from tests.outbounds import FakeOutbound, answer, fake
@@ -45,6 +48,10 @@ class Certificate:
     @property
     def present(self) -> bool:
         return bool(self.names)
+
+    @property
+    def not_after(self) -> datetime | None:
+        return datetime(2100, 1, 1, tzinfo=UTC) if self.names else None
 
     def covers(self, sni: str | None) -> bool:
         return sni is not None and covers(self.names, sni)
@@ -74,7 +81,9 @@ def answering(
     )
     upstream = Upstream(registry, (outbound or fake()).outbound, Limits(), BlobLimits(1, 1, 1))
     fetcher = Fetcher(upstream, AheadLimits(1, 0, 1, images=0))
-    return Answering(settings, certificate or Certificate(), fetcher)
+    certificate = certificate or Certificate()
+    readiness = Readiness(lambda: Way(registry, upstream.outbound), certificate)
+    return Answering(settings, certificate, fetcher, readiness)
 
 
 def at_once(mirror: Answering, request: Incoming) -> Reply:
@@ -317,6 +326,49 @@ async def test_a_slip_of_ours_is_a_reply_and_a_trace_in_the_log(
 def test_health_is_answered_at_every_door(request_: Incoming, method: str, target: str) -> None:
     mirror = answering(certificate=None if request_ is REQUEST else CERTIFICATE)
     assert at_once(mirror, replace(request_, method=method, target=target)).status == 200
+
+
+async def test_readiness_is_asked_for_whoever_is_near_and_told_with_reasons() -> None:
+    outbound = fake(answer(401), answer(405))
+    reply = await later(answering(outbound), replace(REQUEST, target="/ready")).reply()
+    assert reply.status == 200
+    report = json.loads(await reply.body.read())
+    assert report["checks"][0]["why"] == "registry-1.docker.io answered 401"
+    assert len(outbound.asked) == 2
+
+
+async def test_a_mirror_that_is_not_ready_says_503_and_its_story_why() -> None:
+    tell(story := new_story())
+    outbound = fake(answer(503), answer(405))
+    reply = await later(answering(outbound), replace(REQUEST, target="/ready")).reply()
+    assert reply.status == 503
+    assert story.failure == "registry: registry-1.docker.io answered 503"
+
+
+@pytest.mark.parametrize("request_", [TLS, PLAIN], ids=["TLS", "beside TLS"])
+async def test_a_stranger_makes_the_mirror_ask_nobody_and_learns_no_host(
+    request_: Incoming,
+) -> None:
+    outbound = fake()
+    reply = at_once(answering(outbound, CERTIFICATE), replace(request_, target="/ready"))
+    assert reply.status == 200
+    checks = [{"name": "certificate", "ok": True}, {"name": "serving", "ok": True}]
+    assert json.loads(await reply.body.read()) == {"status": "ready", "checks": checks}
+    assert outbound.asked == []
+
+
+async def test_readiness_is_for_those_whom_docxy_allow_lists() -> None:
+    mirror = answering(allow="192.0.2.0/24")
+    reply = at_once(mirror, replace(REQUEST, target="/ready"))
+    assert (reply.status, await error_code(reply)) == (403, "DENIED")
+
+
+def test_a_stranger_behind_a_trusted_proxy_is_one() -> None:
+    mirror = answering(behind_proxy="127.0.0.1", public_url="https://m.example")
+    request = replace(REQUEST, target="/ready", fields=[("X-Forwarded-For", "203.0.113.9")])
+    assert at_once(mirror, request).status == 200
+    near = replace(request, fields=[("X-Forwarded-For", "192.168.1.2")])
+    later(mirror, near)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@ import aiohttp
 import pytest
 from aiohttp.client_reqrep import ConnectionKey
 
-from addon.causes import cause_of, explained
+from addon.causes import cause_of, explained, fault_of
+from addon.faults import Fault
 
 KEY = ConnectionKey("cdn.example", 443, True, True, None, None, None)
 SECRET = "https://cdn.example/data?Signature=secret"
@@ -31,6 +32,28 @@ def test_a_cause_is_said_in_words_and_names_no_address(error: Exception, words: 
     said = cause_of(error)
     assert words in said
     assert "secret" not in said
+
+
+@pytest.mark.parametrize(
+    ("error", "fault"),
+    [
+        (aiohttp.ConnectionTimeoutError(), Fault.TIMEOUT),
+        (TimeoutError(), Fault.TIMEOUT),
+        (aiohttp.ClientConnectorDNSError(KEY, OSError(-2, "x")), Fault.DNS),
+        (aiohttp.ClientConnectorSSLError(KEY, OSError(1, "x")), Fault.TLS),
+        (aiohttp.ClientConnectorCertificateError(KEY, ValueError("x")), Fault.TLS),
+        (aiohttp.ClientProxyConnectionError(KEY, OSError(errno.ECONNREFUSED, "x")), Fault.PROXY),
+        (aiohttp.ClientConnectorError(KEY, OSError(errno.ECONNREFUSED, "x")), Fault.CONNECT),
+        (aiohttp.ServerDisconnectedError(), Fault.CLOSED),
+        (ConnectionResetError(errno.ECONNRESET, "x"), Fault.CLOSED),
+        (aiohttp.ClientPayloadError(), Fault.CUT_SHORT),
+        (aiohttp.InvalidURL(SECRET), Fault.OTHER),
+        (aiohttp.ClientError(SECRET), Fault.OTHER),
+    ],
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
+)
+def test_a_cause_is_counted_as_one_of_a_few(error: Exception, fault: Fault) -> None:
+    assert fault_of(error) is fault
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from addon.acme import PairPaths
-from addon.certificates import CertificateError, covers, load_pair, read_names, read_pair
+from addon.certificates import CertificateError, covers, load_pair, read_end, read_names, read_pair
 from tests.acme_sh import DOMAIN, Authority, Issued
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -74,6 +74,11 @@ def test_a_pair_shows_no_key_in_a_log(tmp_path: Path) -> None:
     pair = read_pair(written(tmp_path, ISSUED.key, ISSUED.fullchain), NOW)
     assert "PRIVATE KEY" not in repr(pair)
     assert "BEGIN" not in repr(pair)
+
+
+def test_its_end_can_be_read_without_a_key(tmp_path: Path) -> None:
+    paths = written(tmp_path, b"", ISSUED.fullchain)
+    assert read_end(paths.certificate) == NOW + 60 * DAY
 
 
 def test_the_fingerprint_is_the_contents_own(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from addon.lookahead import AheadLimits
 from addon.registry import Registry, parse_registry
 from addon.reply import Reply
 from addon.routes import Blob, Manifest, Ping, Referrers, RegistryRoute, Tags, Token
+from addon.story import new_story, tell
 from addon.upstream import Limits, Upstream
 from tests.outbounds import FakeOutbound, answer, closings, fake, redirect
 from tests.upstreams import Site
@@ -208,6 +209,21 @@ async def test_status_and_body_are_the_upstreams(status: int) -> None:
     assert reply.status == status
     assert await reply.body.read() == b"x"
     assert list(reply.fields) == [("WWW-Authenticate", f'Bearer realm="{REALM}"')]
+
+
+@pytest.mark.parametrize(
+    ("kind", "is_image"),
+    [
+        ("application/vnd.oci.image.manifest.v1+json", True),
+        ("application/vnd.docker.distribution.manifest.v2+json", True),
+        ("application/vnd.oci.image.index.v1+json", False),
+        ("application/json", False),
+    ],
+)
+async def test_a_manifest_of_an_image_is_told_from_an_index(kind: str, is_image: bool) -> None:
+    tell(story := new_story())
+    await fetched(fake(answer(200, ("Content-Type", kind), content=b"{}")), Manifest("a", "1"))
+    assert story.gives_image is is_image
 
 
 async def test_a_link_to_the_next_page_is_on_the_mirror() -> None:

@@ -44,6 +44,8 @@ async def test_what_a_pull_leaves_behind_is_counted() -> None:
     manifests = found["manifests"]
     assert (manifests.held, manifests.budget) == (len(content) + 1024, 16 * MIB)
     assert (found["small blobs"].held, found["small blobs"].budget) == (16 * 1024, 64 * MIB)
+    assert (found["tokens"].held or 0) > 0
+    assert (found["redirects"].held or 0) > 0
     assert token[1].partition(" ")[2] not in inventory_text(found.values(), [])
 
 

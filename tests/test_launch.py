@@ -111,6 +111,18 @@ def test_a_start_that_fails_is_one_line_and_code_2(environ: dict[str, str]) -> N
     )
 
 
+def test_a_port_for_metrics_that_was_said_is_tried_before_the_start(
+    environ: dict[str, str],
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        where = f"127.0.0.1:{server.getsockname()[1]}"
+        said = ["-p", "0", *NO_ACME, "--set", f"docxy_metrics={where}"]
+        code, stderr = run_launch(said, environ)
+    assert code == 2
+    assert stderr.count("\n") == 1
+    assert "is taken by another program; choose another with --set docxy_metrics=" in stderr
+
+
 def test_half_a_certificate_is_one_line_and_code_2(environ: dict[str, str]) -> None:
     code, stderr = run_launch([], {**environ, "CERT_PATH": "/c", "KEY_PATH": "", "DOMAIN": ""})
     assert code == 2

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from addon import congestion, logs, oldest, options, tls
+from addon import congestion, logs, monitoring, oldest, options, tls
 from addon.exchange import STORY
 from addon.ownflows import SENT
 
@@ -39,6 +39,7 @@ WITH_MITMPROXY = {
     "logs",
     "messages",
     "mirror",
+    "monitoring",
     "oldest",
     "ownclients",
     "ownflows",
@@ -65,6 +66,7 @@ WITH_AIOHTTP = {
     "inventory",
     "learning",
     "location",
+    "levels",
     "loopback",
     "manifestmemory",
     "manifestsource",
@@ -73,6 +75,7 @@ WITH_AIOHTTP = {
     "pool",
     "pullblob",
     "pullmanifest",
+    "readiness",
     "readers",
     "redirects",
     "registryblob",
@@ -160,6 +163,7 @@ DECLARED = {
         *options.OPTIONS,
         *tls.OPTIONS,
         congestion.OPTION,
+        monitoring.OPTION,
         oldest.OPTION,
         logs.OPTION,
     )
@@ -174,5 +178,9 @@ def test_an_option_stands_in_the_readme(option: str) -> None:
 
 def test_every_option_in_the_readme_is_declared() -> None:
     text = (ROOT / "README.md").read_text()
-    others = {"docxy_mitmproxy", SENT, STORY}
+    # tests/e2e/test_dashboard.py looks at these.
+    metrics = set(
+        re.findall(r"^\| `(docxy_\w+)`", text.partition("\n## Metrics\n")[2], re.MULTILINE)
+    )
+    others = {"docxy_mitmproxy", SENT, STORY} | metrics
     assert set(re.findall(r"\bdocxy_[a-z_]*[a-z]\b", text)) <= DECLARED | others

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from addon.checks import Check, Report
 from addon.errors import Refusal
-from addon.local import acme_challenge, health, redirect_to_https
+from addon.local import acme_challenge, health, readiness, redirect_to_https
 
 BASE = "https://mirror.example:8443"
 
@@ -17,6 +18,15 @@ async def test_health_needs_nobody() -> None:
     assert reply.status == 200
     assert list(reply.fields) == [("Content-Type", "application/json")]
     assert json.loads(await reply.body.read()) == {"status": "ok"}
+
+
+@pytest.mark.parametrize(("ok", "status"), [(True, 200), (False, 503)])
+async def test_readiness_is_a_status_and_its_checks(ok: bool, status: int) -> None:
+    report = Report((Check("registry", ok, "it answered"),))
+    reply = readiness(report, with_reasons=True)
+    assert reply.status == status
+    assert list(reply.fields) == [("Content-Type", "application/json")]
+    assert json.loads(await reply.body.read())["checks"][0]["why"] == "it answered"
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])

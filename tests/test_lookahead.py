@@ -9,6 +9,7 @@ from addon.descriptors import Descriptor
 from addon.errors import failure
 from addon.lookahead import TINY, Ahead, AheadLimits, Begun, narrowed
 from addon.sharing import EVERYONE, BlobKey, Reader
+from addon.story import Story, current
 from addon.urgency import Asker, Urgency
 
 LARGE = 10 * TINY
@@ -32,6 +33,7 @@ class Starter:
         self.resolved: list[str] = []
         self.askers: dict[str, Asker] = {}
         self.transfers: dict[str, Transfer] = {}
+        self.stories: dict[str, Story] = {}
         self.gate = asyncio.Event()
         self.gate.set()
         self.given_up = 0
@@ -45,6 +47,7 @@ class Starter:
         self, reader: Reader, repository: str, blob: Descriptor, side_by_side: int, asker: Asker
     ) -> Begun | None:
         self.askers[blob.digest] = asker
+        self.stories[blob.digest] = current()
         self.begun.append(blob.digest)
         try:
             await self.gate.wait()
@@ -234,6 +237,7 @@ class TestEnds:
         await settle()
         assert (starter.given_up, len(ahead)) == (3, 0)
         assert len(asyncio.all_tasks()) == 1
+        assert all(story.is_ahead and story.is_dropped for story in starter.stories.values())
 
     async def test_a_drop_while_something_has_just_been_begun_closes_it(
         self, starter: Starter

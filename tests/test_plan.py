@@ -200,7 +200,36 @@ REFUSED = {
         "docxy_http_port 'no' is not a port",
     ),
     "one port for both": ("-p 80", "port 80 cannot be both the TLS port"),
+    "no address for metrics": (
+        "--set docxy_metrics=8363",
+        "docxy_metrics: '8363' is not ADDRESS:PORT",
+    ),
 }
+
+
+@pytest.mark.parametrize(
+    ("line", "tls", "where"),
+    [
+        pytest.param("--set docxy_metrics=127.0.0.1:81", False, [("127.0.0.1", 81)], id="plain"),
+        pytest.param("--set docxy_metrics=[::1]:81", True, [("::1", 81)], id="beside TLS"),
+        pytest.param(
+            "--set docxy_metrics=[::1]:81 --set docxy_http_port=0", True, [("::1", 81)], id="TLS"
+        ),
+        pytest.param(
+            "--mode reverse:a@82 --set docxy_metrics=[::1]:81", True, [("::1", 81)], id="a mode"
+        ),
+        # Without the usual one the mirror goes on.
+        pytest.param("", True, [], id="nothing said"),
+        pytest.param("--set docxy_metrics=", True, [], id="none"),
+        pytest.param("-n --set docxy_metrics=[::1]:81", True, [], id="no server"),
+    ],
+)
+def test_a_port_for_metrics_that_was_said_is_one_more(
+    line: str, tls: bool, where: list[tuple[str, int]]
+) -> None:
+    other = " ".join(word for word in line.split() if "docxy_metrics" not in word)
+    without = plan_for(other.replace("--set --set", "--set").removesuffix("--set"), tls=tls)[1]
+    assert plan_for(line, tls=tls)[1] == without + where
 
 
 @pytest.mark.parametrize(("line", "message"), REFUSED.values(), ids=REFUSED.keys())

@@ -35,6 +35,21 @@ def test_a_limit_as_a_person_reads_it(said: PullLimit, line: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("said", "numbers", "is_of_an_address"),
+    [
+        (PullLimit("81;w=21600", "100;w=21600", "192.0.2.1", 1.0), (81, 100), True),
+        (PullLimit("5", "", "", 1.0), (5, None), True),
+        (PullLimit("many", "\u0661", "0f3c9a52-user", 1.0), (None, None), False),
+    ],
+)
+def test_a_limit_in_numbers(
+    said: PullLimit, numbers: tuple[int | None, int | None], is_of_an_address: bool
+) -> None:
+    assert (said.left, said.allowed) == numbers
+    assert said.is_of_an_address is is_of_an_address
+
+
+@pytest.mark.parametrize(
     ("seconds", "text"), [(0, "0 s"), (119, "119 s"), (300, "5 min"), (21600, "6 h")]
 )
 def test_a_duration(seconds: float, text: str) -> None:

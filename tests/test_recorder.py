@@ -50,6 +50,7 @@ def test_the_mirror_is_on_a_free_port_of_loopback_and_saves() -> None:
     assert arguments_for("/f", "--set", "docxy_official=") == [
         *("--set", "docxy_acme_home="),
         *("--set", "docxy_own_flows=true"),
+        *("--set", "docxy_metrics="),
         *("--listen-port", "0"),
         *("--set", "docxy_official="),
         *("--listen-host", "127.0.0.1"),

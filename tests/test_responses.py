@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from addon.faults import Fault
 from addon.outbound import Outbound
 from addon.received import Answer
 from addon.reply import BrokenTransfer
@@ -22,6 +23,7 @@ class Watcher:
 
     def __init__(self) -> None:
         self.ends: list[tuple[int, str, str]] = []
+        self.faults: list[Fault | None] = []
 
     def asked(self, sent: Sent) -> None:
         pass
@@ -31,6 +33,7 @@ class Watcher:
 
     def ended(self, sent: Sent) -> None:
         self.ends.append((sent.bytes, sent.error, sent.cut))
+        self.faults.append(sent.fault)
 
 
 @asynccontextmanager
@@ -101,6 +104,7 @@ async def test_a_body_that_breaks_off_is_said_so_with_its_host(raw: bytes) -> No
             await read_all(given)
     assert [(received, cut) for received, _, cut in watcher.ends] == [(4, "")]
     assert "broke off" in watcher.ends[0][1]
+    assert watcher.faults == [Fault.CUT_SHORT]
 
 
 async def test_a_body_that_nobody_wants_to_its_end_is_cut() -> None:

@@ -12,6 +12,7 @@ from addon.routes import (
     Health,
     Manifest,
     Ping,
+    Ready,
     Referrers,
     Route,
     Tags,
@@ -30,6 +31,7 @@ SHA512 = "sha512:" + "0123456789abcdef" * 8
     [
         pytest.param("/health", Health(), id="health"),
         pytest.param("/health?x=1", Health(), id="health with a query"),
+        pytest.param("/ready", Ready(), id="readiness"),
         pytest.param("/v2/", Ping(), id="ping"),
         pytest.param("/v2", Ping(), id="ping without the slash"),
         pytest.param("/v2/?" + "a" * 8192, Ping(), id="a long query"),
@@ -205,6 +207,7 @@ def test_other_methods_are_told_which_are_allowed(method: str, target: str, allo
         pytest.param("/v2/a/blobs/uploads/1", 404, "UNSUPPORTED", id="an upload's state"),
         pytest.param("/v2//", 404, "UNSUPPORTED", id="ping with two slashes"),
         pytest.param("/health/", 404, "UNSUPPORTED", id="slash behind health"),
+        pytest.param("/metrics", 404, "UNSUPPORTED", id="metrics are on a port of their own"),
         pytest.param("/auth/token/", 404, "UNSUPPORTED", id="slash behind token"),
         pytest.param("/auth/token%3f", 404, "UNSUPPORTED", id="an encoded question mark"),
         # The challenge's name becomes a file's.

@@ -4,9 +4,10 @@ import time
 
 import pytest
 
+from addon.faults import Fault
 from addon.hosts import Host
-from addon.sent import Sent
-from addon.story import UNTOLD, Story
+from addon.sent import Sent, Watches
+from addon.story import UNTOLD, Story, new_story
 
 URL = "https://registry.example/v2/library/a/blobs/sha256:0"
 
@@ -15,7 +16,17 @@ def a_sent(
     meant: str = "blob", *, status: int = 0, part: str = "", story: Story = UNTOLD, error: str = ""
 ) -> Sent:
     fields = [("Accept", "a/b"), *([("Range", f"bytes={part}")] if part else [])]
-    sent = Sent(Host(time.monotonic), "GET", URL, fields, meant, story, asked=100.0, began=1000.0)
+    sent = Sent(
+        Host(time.monotonic),
+        "registry.example",
+        "GET",
+        URL,
+        fields,
+        meant,
+        story,
+        asked=100.0,
+        began=1000.0,
+    )
     sent.status = status
     sent.error = error
     return sent
@@ -70,6 +81,61 @@ def test_the_range_that_a_client_asks_for_is_shown_harmless_and_short() -> None:
     part = a_sent(part="0-1,\x1b]0;x\x07\x9b" + "9" * 50_000).part
     assert part.startswith("0-1,\\x1b]0;x\\x07\\x9b999")
     assert len(part) < 100
+
+
+@pytest.mark.parametrize(
+    ("meant", "status", "error", "expected"),
+    [
+        ("manifest", 200, "", None),
+        # What is not there, or not for everyone, is no fault of an upstream's.
+        ("manifest", 404, "", None),
+        ("manifest", 401, "", None),
+        ("manifest", 429, "", Fault.LIMITED),
+        ("token", 503, "", Fault.SERVER),
+        ("warming", 503, "", None),
+        ("blob", 206, "it broke off", Fault.CUT_SHORT),
+        ("warming", 0, "cannot connect", Fault.CUT_SHORT),
+    ],
+)
+def test_what_an_upstream_did_wrong(
+    meant: str, status: int, error: str, expected: Fault | None
+) -> None:
+    sent = a_sent(meant, status=status, error=error)
+    sent.broken = Fault.CUT_SHORT if error else None
+    assert sent.fault is expected
+
+
+def test_what_is_sent_ahead_stays_so_when_a_client_comes() -> None:
+    ahead = Story("a", is_ahead=True)
+    before = a_sent(story=ahead)
+    new_story().takes(ahead, is_whole=False)
+    after = a_sent(story=ahead)
+    assert (before.is_ahead, after.is_ahead, a_sent().is_ahead) == (True, False, False)
+
+
+class Noting:
+    """Notes what it hears."""
+
+    def __init__(self, heard: list[str], name: str) -> None:
+        self._heard, self._name = heard, name
+
+    def asked(self, _sent: Sent) -> None:
+        self._heard.append(f"{self._name} asked")
+
+    def answered(self, _sent: Sent) -> None:
+        self._heard.append(f"{self._name} answered")
+
+    def ended(self, _sent: Sent) -> None:
+        self._heard.append(f"{self._name} ended")
+
+
+def test_several_who_watch_hear_all_of_it() -> None:
+    heard: list[str] = []
+    watches = Watches(Noting(heard, "one"), Noting(heard, "other"))
+    for tell in (watches.asked, watches.answered, watches.ended):
+        tell(a_sent())
+    events = ("asked", "answered", "ended")
+    assert heard == [f"{who} {what}" for what in events for who in ("one", "other")]
 
 
 def test_times_are_counted_from_its_beginning() -> None:

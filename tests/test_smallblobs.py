@@ -11,6 +11,7 @@ from addon.headers import Fields
 from addon.reply import Body, BrokenTransfer
 from addon.sharing import BlobKey
 from addon.smallblobs import HASHED_AT_ONCE, LEAST_COST, SmallBlob, SmallBlobBody, SmallBlobs
+from addon.story import new_story, tell
 from addon.urgency import Asker, Urgency
 
 CONTENT = b"0123456789" * 10
@@ -361,6 +362,26 @@ class TestDropping:
         results = await asyncio.gather(*heads, return_exceptions=True)
         assert [type(result) for result in results] == [BrokenTransfer] * 2
         assert (line.closed, unbegun.opened, len(blobs)) == (1, 0, 0)
+
+    async def test_is_noted_for_whoever_counts_what_nobody_came_for(self) -> None:
+        blobs = SmallBlobs(2 * ROOM, ROOM)
+        stories = []
+        for content in (b"0", b"1", b"2"):
+            tell(story := new_story())
+            stories.append(story)
+            await kept(blobs, content)
+        assert [story.is_dropped for story in stories] == [True, False, False], "for want of room"
+        tell(new_story())
+        blobs.drop("", "a")
+        assert all(story.is_dropped for story in stories)
+
+    async def test_is_noted_of_one_that_failed(self, blobs: SmallBlobs) -> None:
+        tell(story := new_story())
+        line = Line()
+        blobs.begin(key(), SIZE, line.open, Asker(Urgency.AHEAD))
+        line.send(BrokenTransfer("it broke off"))
+        await settle()
+        assert story.is_dropped
 
 
 class TestWhoWaits:

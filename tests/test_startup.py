@@ -22,6 +22,7 @@ from addon.hooks import Flows
 from addon.loglines import LogLines
 from addon.options import OPTIONS, Settings
 from addon.ownflows import OwnFlows
+from addon.readiness import Readiness
 from addon.registry import parse_registry
 from addon.startup import Deferred, Startup, announcement
 from addon.tls import Certificates
@@ -40,7 +41,8 @@ class Started:
 @pytest_asyncio.fixture
 async def started() -> AsyncIterator[Started]:
     flows, certificates = Flows(), Certificates()
-    startup = Startup(flows, certificates, OwnFlows(), Doorkeeper())
+    readiness = Readiness(lambda: None, certificates)
+    startup = Startup(flows, certificates, OwnFlows(), Doorkeeper(), readiness, readiness)
     with taddons.context(startup, certificates) as context:  # type: ignore[no-untyped-call]
         yield Started(context, startup, flows)
         await startup.done()

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from addon.refused import Refused
-from addon.routes import Blob, Health, Manifest, Ping, Referrers, Route, Tags, Token
+from addon.routes import Blob, Health, Manifest, Ping, Ready, Referrers, Route, Tags, Token
 from addon.story import Source, Story
 from addon.telling import caption, cause_of, sent_facts, sent_line, story_facts, story_line
 from tests.test_sent import a_sent
@@ -62,6 +62,7 @@ ASKED = {"requests": 1, "waited": 0.0, "head": 100.204}
         (Manifest("a", "ghp_abcdefgh12"), "library/a", "a:[redacted] → library/a"),
         (Ping(), "", "ping"),
         (Health(), "", "health"),
+        (Ready(), "", "readiness"),
         (None, "", ""),
     ],
 )

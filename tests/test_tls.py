@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
 from mitmproxy import exceptions
 from mitmproxy.addons.tlsconfig import TlsConfig
 from mitmproxy.test import taddons
@@ -405,6 +406,10 @@ async def test_an_ending_certificate_is_told_at_the_start_and_once_a_day(
     assert "clients refuse it" in caplog.messages[-1]
 
 
+def end_of(issued: Issued) -> datetime:
+    return x509.load_pem_x509_certificate(issued.fullchain).not_valid_after_utc
+
+
 def own_pem(mirror: Mirror, issued: Issued = OTHER) -> str:
     path = mirror.home / "own.pem"
     path.write_bytes(issued.key + issued.fullchain)
@@ -419,6 +424,7 @@ async def test_the_users_own_certs_are_left_alone(mirror: Mirror, spec: str) -> 
     assert mirror.certs == [own]
     assert mirror.addon.present
     assert mirror.addon.names == ("other.example.net",)
+    assert mirror.addon.not_after == end_of(OTHER)
     assert mirror.addon.covers("other.example.net")
     assert not mirror.addon.covers(DOMAIN)
     assert mirror.left_behind() == []
@@ -451,6 +457,7 @@ async def test_certs_taken_back_while_running_give_way_to_the_pair(mirror: Mirro
     async with running(mirror):
         mirror.start(certs=[])
         assert mirror.served == ISSUED.fullchain
+        assert mirror.addon.not_after == end_of(ISSUED)
 
 
 async def test_what_a_reloaded_script_left_in_certs_is_not_the_users(mirror: Mirror) -> None:
