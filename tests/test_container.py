@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from mitmproxy import optmanager
+from ruamel.yaml import YAML
 
 from addon.container import PLAIN_PORT, TLS_PORT, in_container
 from tests.running import PROJECT
@@ -58,16 +58,20 @@ def test_what_is_wrong_is_one_line() -> None:
     assert done.stderr.count("\n") == 1
 
 
+def service() -> dict[str, list[str]]:
+    """What docs/compose.yaml says of the mirror."""
+    text = (PROJECT / "docs" / "compose.yaml").read_text()
+    found: dict[str, list[str]] = YAML(typ="safe").load(text)["services"]["docxy"]
+    return found
+
+
 def test_the_image_and_the_compose_file_know_the_ports() -> None:
     containerfile = (PROJECT / "docs" / "Containerfile").read_text()
     assert f"\nEXPOSE {TLS_PORT} {PLAIN_PORT}\n" in containerfile
     assert f'"https://127.0.0.1:{TLS_PORT}", "http://127.0.0.1:{PLAIN_PORT}"]' in containerfile
-    text = (PROJECT / "docs" / "compose.yaml").read_text()
-    service = optmanager.parse(text)["services"]["docxy"]
-    assert service["ports"] == [f"443:{TLS_PORT}", f"80:{PLAIN_PORT}"]
+    assert service()["ports"] == [f"443:{TLS_PORT}", f"80:{PLAIN_PORT}"]
 
 
 def test_the_compose_files_command_starts_a_mirror() -> None:
-    text = (PROJECT / "docs" / "compose.yaml").read_text()
-    command = optmanager.parse(text)["services"]["docxy"]["command"]
-    assert in_container((*command, *NO_ACME), {})[-len(command) - 2 : -2] == tuple(command)
+    command = tuple(service()["command"])
+    assert in_container((*command, *NO_ACME), {})[-len(command) - 2 : -2] == command
