@@ -58,7 +58,7 @@ class Container:
         try:
             run((*_PODMAN, "healthcheck", "run", self.name), self.environ)
         except ClientFailed as failed:
-            if "unhealthy" not in str(failed):
+            if not any(word in str(failed) for word in ("unhealthy", "exceeded timeout")):
                 raise
             return False
         return True
