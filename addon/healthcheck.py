@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
-SECONDS = 4.0
+SECONDS = 5.0
 
 
 def is_healthy(addresses: Sequence[str], seconds: float = SECONDS) -> bool:

@@ -92,7 +92,7 @@ def test_the_check_tells_whether_the_mirror_answers(
     options = ["--network=none", *(options_for(certificates) if has_certificate else ())]
     public_url = "--set=docxy_public_url=https://mirror.example.com"
     with containers.running(public_url, options=options, said=READY) as container:
-        # One check has five seconds, which a busy machine may need for it.
+        # One check has ten seconds, all of which a busy machine may need.
         assert becomes(container.is_healthy, 60)
         os.kill(container.pid, signal.SIGSTOP)
         assert not container.is_healthy()
