@@ -152,7 +152,7 @@ def test_who_was_asked_stays_in_what_is_read(recording: Recording) -> None:
     # mitmproxy itself would put the registry's address in place of each.
     flows = [tflow.tflow(req=tutils.treq(host=f"{name}.example")) for name in ("token", "cdn")]
     with recording.file.open("wb") as file:
-        writer = io.FlowWriter(file)
+        writer = io.FlowWriter(file)  # type: ignore[no-untyped-call]
         for each in flows:
             writer.add(each)
     again = recording.folder / "again"
