@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import os
 import resource
@@ -127,6 +128,9 @@ def begin() -> None:
         # nohup ignores the last, so that the mirror outlives its terminal.
         if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, lambda *_: sys.exit(0))
+    # A pipe, such as systemd's or a container's log, would get each line only with 8 KiB of them.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)
     raise_open_files()
 
 

@@ -66,9 +66,10 @@ def make_plan(words: Words, *, has_certificate: bool, mirror: Path, confdir: Pat
     # mitmproxy's own in front of what the addon fetches itself.
     mode = f"reverse:http://{upstream_authority(words.setting('docxy_registry'))}"
     if not words.listens:
-        # Without a port too it is this registry's mirror: flows may be read, or sent again.
-        no_port = ["--mode", mode] if words.serves and not words.modes else []
-        return Plan((*arguments, *no_port), ())
+        # Without a port too it is this registry's mirror: flows may be read, or sent again. Of one
+        # reverse mode alone mitmproxy takes the host for each flow that it reads.
+        no_port = ["--mode", mode, "--mode", f"{mode}@0"]
+        return Plan((*arguments, *(no_port if words.serves and not words.modes else ())), ())
 
     host = words.listen_host
     if host is None:

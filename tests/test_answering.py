@@ -371,6 +371,14 @@ def test_a_stranger_behind_a_trusted_proxy_is_one() -> None:
     later(mirror, near)
 
 
+@pytest.mark.parametrize(("peer", "status"), [("127.0.0.1", 200), ("::1", 200), ("10.0.0.9", 403)])
+def test_behind_a_proxy_this_machine_is_told_its_health(peer: str, status: int) -> None:
+    mirror = answering(behind_proxy="192.0.2.0/24", public_url="https://m.example")
+    request = replace(REQUEST, peer=parse_address(peer))
+    assert at_once(mirror, replace(request, target="/health")).status == status
+    assert at_once(mirror, replace(request, target="/v2/")).status == 403
+
+
 @pytest.mark.parametrize(
     ("fields", "tls_port", "expected"),
     [

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import resource
+import select
 import signal
 import socket
 import stat
@@ -193,3 +194,23 @@ def test_a_limit_that_cannot_be_raised_is_no_fault(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(resource, "setrlimit", refuse)
     launch.raise_open_files()
+
+
+def test_each_line_reaches_a_pipe_at_once() -> None:
+    code = (
+        "import sys; from addon import launch;"
+        "launch.prepare = lambda *_: (print('a line'), sys.stdin.read(), sys.exit(0));"
+        "launch.main()"
+    )
+    environ = {name: each for name, each in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=pipe, stdout=pipe, env=environ, text=True
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        found = select.select([process.stdout], [], [], 20)[0]
+        process.stdin.close()
+        assert found
+        assert process.stdout.read() == "a line\n"
+    assert process.returncode == 0

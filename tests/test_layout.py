@@ -26,6 +26,7 @@ UNTESTED = {"__init__", "mirror", "views.__init__"}
 
 # Modules with I/O, or mitmproxy's own shape. All others work with neither mitmproxy nor aiohttp.
 WITH_MITMPROXY = {
+    "container",
     "contentviews",
     "doorkeeper",
     "endings",

@@ -119,8 +119,8 @@ PLAIN = {
     "--options": ("--options", [], []),
     "--commands": ("--commands", [], []),
     "--help": ("-h", [], []),
-    "--no-server": ("-n", ["--mode", HUB], []),
-    "server=false": ("--set server=false", ["--mode", HUB], []),
+    "--no-server": ("-n", ["--mode", HUB, "--mode", f"{HUB}@0"], []),
+    "server=false": ("--set server=false", ["--mode", HUB, "--mode", f"{HUB}@0"], []),
     "--no-server and a mode": ("-n -m reverse:https://ghcr.io", [], []),
 }
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.clients.buildah import Buildah
+from tests.clients.container import Containers, build_image
 from tests.clients.containerd import Containerd, running_containerd
 from tests.clients.docker import CLIENT, DAEMON, Docker, running_docker
 from tests.clients.engine import Client, Engine
@@ -16,6 +18,9 @@ from tests.clients.podman import Podman
 from tests.clients.processes import mounts_below, need, processes_below, run
 from tests.clients.site import Site, open_site
 from tests.clients.skopeo import Skopeo
+
+# The image brings a Python of its own, so one of mitmproxy's lines is enough: it takes a minute.
+collect_ignore = ["test_container.py"] if sys.version_info < (3, 12) else []
 
 
 @pytest.fixture(scope="session")
@@ -67,6 +72,12 @@ def docker(folder: Path, site: Site, containerd: Containerd) -> Iterator[Docker]
     need(CLIENT, DAEMON)
     with running_docker(folder / "docker", site, containerd) as docker:
         yield docker
+
+
+@pytest.fixture(scope="session")
+def containers(folder: Path, site: Site) -> Containers:
+    need("debootstrap", "buildah", "podman", "runc")
+    return build_image(folder / "container", site)
 
 
 @pytest.fixture

@@ -21,8 +21,14 @@ class Configuration:
     registries: Path
 
 
-def configure(folder: Path, site: Site) -> Configuration:
-    """Files in a new folder, so that nothing of the machine's own is read or written."""
+def configure(folder: Path, site: Site, driver: str = "vfs") -> Configuration:
+    """Files in a new folder, so that nothing of the machine's own is read or written.
+
+    Args:
+        folder: where they shall lie.
+        site: where is pulled.
+        driver: how layers are stored; vfs copies each whole, and works everywhere.
+    """
     folder.mkdir()
     certificates = folder / "certs"
     certificates.mkdir()
@@ -43,7 +49,7 @@ location = "{site.mirror.authority}"
     storage.write_text(
         f"""
 [storage]
-driver = "vfs"
+driver = "{driver}"
 graphroot = "{folder}/graph"
 runroot = "{folder}/run"
 """

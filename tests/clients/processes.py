@@ -28,14 +28,16 @@ def need(*names: str) -> None:
         pytest.skip(f"not installed: {', '.join(missing)}")
 
 
-def run(command: Sequence[str], environ: Mapping[str, str]) -> str:
+def run(
+    command: Sequence[str], environ: Mapping[str, str], seconds: float = COMMAND_SECONDS
+) -> str:
     """What a command printed.
 
     Raises:
         ClientFailed: its exit code is not 0.
     """
     done = subprocess.run(
-        command, env=environ, capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False
+        command, env=environ, capture_output=True, text=True, timeout=seconds, check=False
     )
     if done.returncode != 0:
         raise ClientFailed(f"{' '.join(command)}\n{done.stdout}{done.stderr}")

@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 from mitmproxy import http, io
-from mitmproxy.test import tflow
+from mitmproxy.test import tflow, tutils
 
 from tests.hub import Hub
 from tests.installed import RUN_SH, installed
@@ -150,6 +150,22 @@ async def test_a_pull_is_recorded_and_no_blob_is_in_it(
     assert (done.returncode, done.stdout.strip()) == (0, str(image.layers[0].size)), done
     assert f"/v2/library/recorded/blobs/{image.layers[0].digest}" in recording.paths()
     assert recording.file.stat().st_size < 100_000
+
+
+def test_who_was_asked_stays_in_what_is_read(recording: Recording) -> None:
+    # mitmproxy itself would put the registry's address in place of each.
+    flows = [tflow.tflow(req=tutils.treq(host=f"{name}.example")) for name in ("token", "cdn")]
+    with recording.file.open("wb") as file:
+        writer = io.FlowWriter(file)  # type: ignore[no-untyped-call]
+        for each in flows:
+            writer.add(each)
+    again = recording.folder / "again"
+    command = [str(RUN_SH), "-n", "-r", str(recording.file), "-w", str(again), *recording.options]
+    subprocess.run(command, env=recording.environ, check=True, timeout=SECONDS)
+    with again.open("rb") as file:
+        read = [f.request for f in io.FlowReader(file).stream() if isinstance(f, http.HTTPFlow)]
+    assert [r.host for r in read] == ["token.example", "cdn.example"]
+    assert [r.headers for r in read] == [f.request.headers for f in flows]
 
 
 def test_it_is_its_owners_alone(recording: Recording) -> None:
