@@ -11,6 +11,7 @@ from addon.oldest import InspectedFlows
 from addon.ownclients import OwnClients
 from addon.ownflows import OwnFlows
 from addon.pulls import Pulls
+from addon.service import Service
 from addon.sockets import ClientSockets
 from addon.startup import Deferred, Startup
 from addon.tls import Certificates
@@ -23,7 +24,9 @@ _own_flows = OwnFlows()
 _startup = Startup(_flows, _certificates, _own_flows)
 
 addons = [
-    # First: a pull ends before the connections that it asks over.
+    # First: whoever is told of a mirror that serves hears no more of it once it ends.
+    Service(_certificates),
+    # Before the others: a pull ends before the connections that it asks over.
     Pulls(lambda: _startup.fetcher, _certificates, _own_clients),
     _startup,
     _certificates,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from addon import congestion, oldest, options, tls
+from addon import congestion, drain, oldest, options, tls
 from addon.hooks import STORY
 from addon.ownflows import SENT
 
@@ -27,6 +27,7 @@ UNTESTED = {"__init__", "mirror", "views.__init__"}
 # Modules with I/O, or mitmproxy's own shape. All others work with neither mitmproxy nor aiohttp.
 WITH_MITMPROXY = {
     "contentviews",
+    "drain",
     "hooks",
     "idle",
     "inner",
@@ -41,6 +42,8 @@ WITH_MITMPROXY = {
     "pulls",
     "recorder",
     "records",
+    "reload",
+    "service",
     "sockets",
     "startup",
     "tls",
@@ -142,7 +145,8 @@ def test_imports_are_found_wherever_they_are() -> None:
 
 
 DECLARED = {
-    option.name for option in (*options.OPTIONS, *tls.OPTIONS, congestion.OPTION, oldest.OPTION)
+    option.name
+    for option in (*options.OPTIONS, *tls.OPTIONS, congestion.OPTION, drain.OPTION, oldest.OPTION)
 }
 
 
