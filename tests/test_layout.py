@@ -30,6 +30,7 @@ WITH_MITMPROXY = {
     "drain",
     "hooks",
     "idle",
+    "inherited",
     "inner",
     "inspection",
     "inspector",
