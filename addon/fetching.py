@@ -85,6 +85,10 @@ class Fetcher:
             case Manifest() | Blob() | Tags() | Referrers():
                 return await self._content(route, asked)
 
+    def retire(self) -> None:
+        """Do nothing more for clients that may come: another answers them."""
+        self._upkeep.close()
+
     def close(self) -> None:
         """End what runs for nobody."""
         self._upkeep.close()
