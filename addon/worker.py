@@ -14,7 +14,14 @@ Where = tuple[str, int]
 """Host and port as a listener names them; "" is every address, and port 0 any."""
 
 # Options that bound the whole mirror, and of which each worker has its share.
-SHARED: Final = frozenset({"docxy_bytes_in_flight", "docxy_memory_blobs", "docxy_memory_manifests"})
+SHARED: Final = frozenset(
+    {
+        "docxy_bytes_in_flight",
+        "docxy_client_connections",
+        "docxy_memory_blobs",
+        "docxy_memory_manifests",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,4 +69,8 @@ def shared(values: Mapping[str, Any], worker: Worker | None) -> dict[str, Any]:
     an upstream's host and those that are kept open, and bounds for one blob, image or address.
     """
     of = worker.of if worker else 1
-    return {name: value // of if name in SHARED else value for name, value in values.items()}
+    # Where 0 means none, what is little must not become it.
+    return {
+        name: max(value // of, min(value, 1)) if name in SHARED else value
+        for name, value in values.items()
+    }
