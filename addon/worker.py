@@ -35,6 +35,7 @@ class Worker:
     """Descriptors of sockets that listen."""
     lifeline: int
     """A descriptor whose other end is gone when the supervisor is."""
+    logs_json: bool = False
 
     @property
     def speaks(self) -> bool:
@@ -49,7 +50,8 @@ def parse_worker(environ: Mapping[str, str]) -> Worker | None:
         return None
     told = json.loads(text)
     listeners = {(host, port): tuple(fds) for host, port, fds in told["listeners"]}
-    return Worker(told["number"], int(environ[WORKERS]), listeners, told["lifeline"])
+    of = int(environ[WORKERS])
+    return Worker(told["number"], of, listeners, told["lifeline"], told["logs_json"])
 
 
 def format_worker(worker: Worker) -> dict[str, str]:
@@ -57,6 +59,7 @@ def format_worker(worker: Worker) -> dict[str, str]:
     told = {
         "number": worker.number,
         "lifeline": worker.lifeline,
+        "logs_json": worker.logs_json,
         "listeners": [[*where, list(fds)] for where, fds in worker.listeners.items()],
     }
     return {_VARIABLE: json.dumps(told), WORKERS: str(worker.of)}

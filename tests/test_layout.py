@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from addon import congestion, drain, oldest, options, tls
-from addon.hooks import STORY
+from addon import congestion, drain, logs, oldest, options, tls
+from addon.exchange import STORY
 from addon.ownflows import SENT
 
 ROOT = Path(__file__).parent.parent
@@ -27,7 +27,10 @@ UNTESTED = {"__init__", "mirror", "views.__init__"}
 # Modules with I/O, or mitmproxy's own shape. All others work with neither mitmproxy nor aiohttp.
 WITH_MITMPROXY = {
     "contentviews",
+    "doorkeeper",
     "drain",
+    "endings",
+    "exchange",
     "hooks",
     "idle",
     "inherited",
@@ -35,6 +38,8 @@ WITH_MITMPROXY = {
     "inspection",
     "inspector",
     "launch",
+    "logs",
+    "messages",
     "mirror",
     "oldest",
     "ownclients",
@@ -44,6 +49,7 @@ WITH_MITMPROXY = {
     "recorder",
     "records",
     "reload",
+    "replays",
     "service",
     "sockets",
     "startup",
@@ -55,13 +61,17 @@ WITH_MITMPROXY = {
 WITH_AIOHTTP = {
     "answering",
     "blobs",
+    "blobsahead",
     "blobsource",
     "bounds",
     "causes",
     "fetching",
     "inventory",
     "learning",
+    "location",
     "loopback",
+    "manifestmemory",
+    "manifestsource",
     "options",
     "outbound",
     "pool",
@@ -69,10 +79,13 @@ WITH_AIOHTTP = {
     "pullmanifest",
     "readers",
     "redirects",
+    "registryblob",
     "responses",
     "spares",
     "upstream",
+    "upstreamblobs",
     "warming",
+    "ways",
 }
 PURE = set(MODULES) - WITH_MITMPROXY - WITH_AIOHTTP
 
@@ -147,7 +160,14 @@ def test_imports_are_found_wherever_they_are() -> None:
 
 DECLARED = {
     option.name
-    for option in (*options.OPTIONS, *tls.OPTIONS, congestion.OPTION, drain.OPTION, oldest.OPTION)
+    for option in (
+        *options.OPTIONS,
+        *tls.OPTIONS,
+        congestion.OPTION,
+        oldest.OPTION,
+        logs.OPTION,
+        drain.OPTION,
+    )
 }
 
 

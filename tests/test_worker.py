@@ -7,7 +7,7 @@ import pytest
 from addon.options import OPTIONS
 from addon.worker import SHARED, Worker, format_worker, parse_worker, shared
 
-WORKER = Worker(1, 3, {("", 443): (5, 6), ("127.0.0.1", 80): (7,)}, 9)
+WORKER = Worker(1, 3, {("", 443): (5, 6), ("127.0.0.1", 80): (7,)}, 9, True)
 
 
 def test_what_is_told_is_understood() -> None:
