@@ -11,6 +11,7 @@ from collections.abc import Mapping
 READY = "READY=1"
 STOPPING = "STOPPING=1"
 ALIVE = "WATCHDOG=1"
+MORE_TIME = "EXTEND_TIMEOUT_USEC="
 
 
 def reloading() -> tuple[str, str]:
@@ -25,7 +26,7 @@ def status(text: str) -> str:
 
 def more_time(seconds: float) -> str:
     """Lets the manager wait for a start, a reload or an end as long as it takes."""
-    return f"EXTEND_TIMEOUT_USEC={int(seconds * 1_000_000)}"
+    return f"{MORE_TIME}{int(seconds * 1_000_000)}"
 
 
 def to_address(text: str) -> str | None:

@@ -15,10 +15,7 @@ import logging
 import os
 import signal
 import socket
-import sys
 import tempfile
-import time
-from asyncio.subprocess import Process
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -28,11 +25,11 @@ from addon.jsonlines import JsonLines
 from addon.listeners import Listener, explain
 from addon.restarts import next_pause
 from addon.spread import open_group
+from addon.supervised import Supervised
 from addon.terminal import has_terminal
-from addon.worker import Where, Worker, format_worker
+from addon.worker import Where, Worker
 
-# Seconds for a start, an end after the drain, and all workers' reading anew.
-START_SECONDS: Final = 120.0
+# Seconds for an end after the drain, and for all workers' reading anew.
 END_SECONDS: Final = 15.0
 RELOAD_SECONDS: Final = 60.0
 # Seconds without a sign of life after which a worker is taken for dead.
@@ -51,7 +48,7 @@ def supervise(
     """Run so many workers with these arguments until a signal ends them; the exit code.
 
     Raises:
-        ValueError: a port cannot be had; the message is the line for the user.
+        ValueError: a port, or a place for sockets, cannot be had; the message is for the user.
     """
     _begin_log(as_json=logs_json)
     opened: list[tuple[Where, list[list[socket.socket]]]] = []
@@ -63,7 +60,10 @@ def supervise(
         opened.append(((listener.host, listener.port), group))
     # The sockets of sd_notify and the files of metrics: nobody else's.
     with tempfile.TemporaryDirectory(prefix="docxy-workers-", ignore_cleanup_errors=True) as place:
-        supervisor = Supervisor(opened, workers, arguments, Path(place), logs_json=logs_json)
+        try:
+            supervisor = Supervisor(opened, workers, arguments, Path(place), logs_json=logs_json)
+        except OSError as e:
+            raise ValueError(f"{place} is no place for sockets: {e}; name one in TMPDIR") from e
         return asyncio.run(supervisor.run())
 
 
@@ -73,29 +73,6 @@ def _begin_log(*, as_json: bool) -> None:
     handler.setFormatter(JsonLines() if as_json else logging.Formatter("docxy: %(message)s"))
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
-
-
-class Supervised:
-    """One worker's place: its sockets, the process that serves them, and what it said last."""
-
-    def __init__(self, worker: Worker, address: str) -> None:
-        self.worker = worker
-        self.address = address
-        self.process: Process | None = None
-        self.is_ready = False
-        self.served_from = 0.0
-        self.heard = 0.0
-        self.pause = 0.0
-        self.changed = asyncio.Event()
-        self.ear = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self.ear.setblocking(False)
-        self.ear.bind(address)
-
-    def send(self, number: signal.Signals) -> None:
-        """Send a signal, if there is a process."""
-        if self.process and self.process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                self.process.send_signal(number)
 
 
 class Supervisor:
@@ -129,6 +106,7 @@ class Supervisor:
                     logs_json,
                 ),
                 str(place / f"notify.{number}"),
+                self._patience,
             )
             for number in range(workers)
         ]
@@ -170,14 +148,12 @@ class Supervisor:
     async def _keep(self, each: Supervised) -> None:
         """Let a worker run, and its successors, until the end."""
         while not self._ending.is_set():
-            each.process = await self._start(each)
+            process = await each.start(self._arguments, {_PROMETHEUS: str(self._metrics)})
             if self._ending.is_set():
                 each.send(signal.SIGTERM)  # it was not there yet when the others were told
-            code = await each.process.wait()
-            self._bury(each.process.pid)
-            lived = time.monotonic() - each.served_from if each.is_ready else 0.0
-            was_ready, each.is_ready = each.is_ready, False
-            each.changed.set()
+            code = await process.wait()
+            self._bury(process.pid)
+            was_ready, served = each.is_ready, each.end()
             if self._ending.is_set():
                 self._code = self._code or (0 if code in (0, -signal.SIGTERM) else 1)
             elif not was_ready and not self._was_ready:
@@ -185,7 +161,7 @@ class Supervisor:
                 self._code = code if code > 0 else 1
                 self._end()
             else:
-                each.pause = next_pause(each.pause, lived)
+                each.pause = next_pause(each.pause, served)
                 logger.warning(
                     "worker %d ended (%s); it is started again in %g s",
                     each.worker.number,
@@ -194,26 +170,6 @@ class Supervisor:
                 )
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._ending.wait(), each.pause)
-
-    async def _start(self, each: Supervised) -> Process:
-        each.heard = time.monotonic()
-        worker = each.worker
-        environ = {name: v for name, v in os.environ.items() if name != "WATCHDOG_PID"} | {
-            **format_worker(worker),
-            "NOTIFY_SOCKET": each.address,
-            "WATCHDOG_USEC": str(int(self._patience * 1_000_000)),
-            _PROMETHEUS: str(self._metrics),
-        }
-        descriptors = [fd for fds in worker.listeners.values() for fd in fds]
-        return await asyncio.create_subprocess_exec(
-            sys.executable,
-            *("-P", "-m", "addon.launch"),
-            *self._arguments,
-            env=environ,
-            pass_fds=[*descriptors, worker.lifeline],
-            # Out of reach of the terminal's signals, and of its end: they come from here alone.
-            start_new_session=True,
-        )
 
     def _bury(self, pid: int) -> None:
         """Let the metrics forget what was only a dead worker's."""
@@ -224,26 +180,16 @@ class Supervisor:
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(self._patience / 4)
-            now = time.monotonic()
-            for each in self._all:
-                patience = self._patience if each.is_ready else START_SECONDS
-                if each.process and each.process.returncode is None and now - each.heard > patience:
-                    number = each.worker.number
-                    logger.error("worker %d gave no sign of life for %g s", number, patience)
-                    each.send(signal.SIGKILL)
+            for each in filter(lambda one: one.is_silent, self._all):
+                logger.error("worker %d gave no sign of life; it is killed", each.worker.number)
+                each.send(signal.SIGKILL)
 
     def _hear(self, each: Supervised) -> None:
-        with contextlib.suppress(OSError):
-            words = each.ear.recv(4096).decode(errors="replace").split("\n")
-            each.heard = time.monotonic()
-            if notify.READY in words:
-                each.served_from = each.served_from if each.is_ready else each.heard
-                each.is_ready = True
-                each.changed.set()
-            if self._ending.is_set():
-                # A drain takes as long as the worker says.
-                more = [word for word in words if word.startswith("EXTEND_TIMEOUT_USEC=")]
-                self._manager.tell(*more)
+        words = each.hear()
+        # A drain takes as long as the worker says.
+        more = [word for word in words if word.startswith(notify.MORE_TIME)]
+        if more and self._ending.is_set():
+            self._manager.tell(*more)
 
     # The service manager
 

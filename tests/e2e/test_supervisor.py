@@ -101,7 +101,7 @@ async def test_a_worker_that_is_killed_breaks_its_own_transfers_and_the_rest_is_
             assert 0 < whole.count(True) < TRANSFERS
             # All of one address stand or fall together: every tenth is of the same one.
             assert whole[:10] == whole[10:]
-            assert client.connected > 50
+            assert client.connected > 5
             assert client.failed == []
         assert is_alive(second)
         assert second in mirror.children()
@@ -175,7 +175,7 @@ async def test_the_service_manager_hears_of_all_and_a_worker_that_hangs_is_repla
             await until(lambda: mirror.text.count("settings set anew: docxy_tag_ttl.") == 2)
             hanging = mirror.children()[1]
             os.kill(hanging, signal.SIGSTOP)
-            await mirror.log_line("worker 1 gave no sign of life for 3 s", 30)
+            await mirror.log_line("worker 1 gave no sign of life", 30)
             await until(lambda: not is_alive(hanging) and len(mirror.children()) == 2)
             await told("WATCHDOG=1")
             mirror.process.send_signal(signal.SIGTERM)
