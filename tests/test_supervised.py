@@ -34,35 +34,43 @@ def say(one: Supervised, word: str) -> list[str]:
     return one.hear()
 
 
+def is_ready(one: Supervised) -> bool:
+    return one.is_ready
+
+
+def is_silent(one: Supervised) -> bool:
+    return one.is_silent
+
+
 async def test_it_serves_from_the_moment_it_says_so(supervised: Supervised) -> None:
     assert say(supervised, ALIVE) == [ALIVE]
-    assert not supervised.is_ready
+    assert not is_ready(supervised)
     assert supervised.end() == 0.0
     assert say(supervised, READY) == [READY]
-    assert supervised.is_ready
+    assert is_ready(supervised)
     assert supervised.changed.is_set()
     await asyncio.sleep(0.01)
     assert say(supervised, READY) == [READY]  # after a reload
     assert supervised.end() >= 0.01
-    assert not supervised.is_ready
+    assert not is_ready(supervised)
     assert supervised.hear() == []
 
 
 async def test_one_that_serves_and_says_nothing_is_silent_and_one_that_starts_is_not(
     supervised: Supervised,
 ) -> None:
-    assert not supervised.is_silent  # there is none
+    assert not is_silent(supervised)  # there is none
     await supervised.start(["--version"], {})
     supervised.send(signal.SIGSTOP)  # so that it does not end
     supervised.patience = 0.01
     await asyncio.sleep(0.05)
-    assert not supervised.is_silent
+    assert not is_silent(supervised)
     say(supervised, READY)
-    assert supervised.is_ready
+    assert is_ready(supervised)
     await asyncio.sleep(0.05)
-    assert supervised.is_silent
+    assert is_silent(supervised)
     supervised.patience = 60.0
-    assert not supervised.is_silent
+    assert not is_silent(supervised)
 
 
 async def test_a_worker_is_a_process_of_the_mirrors_with_what_it_is_told(
