@@ -85,10 +85,16 @@ class Fetcher:
             case Manifest() | Blob() | Tags() | Referrers():
                 return await self._content(route, asked)
 
-    def close(self) -> None:
-        """End what runs for nobody."""
+    def retire(self) -> None:
+        """Nobody new will ask: nothing more is kept up or begun ahead."""
         self._upkeep.close()
         self._blobs.ahead.close()
+        # At once: the rest is small, and waits for the collector.
+        self._upstream.small_blobs.forget()
+
+    def close(self) -> None:
+        """End what runs for nobody."""
+        self.retire()
         self._upstream.small_blobs.close()
 
     async def _ping(self, route: Ping, asked: Asked) -> Reply:

@@ -11,6 +11,7 @@ import socket
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
+from weakref import WeakSet
 
 from mitmproxy import ctx, exceptions, optmanager
 from mitmproxy.addonmanager import Loader
@@ -43,6 +44,7 @@ _PAGE = "mitmproxy.tools.web.master"
 _MITMPROXYS = frozenset(
     {
         "mode",
+        "server",
         "ssl_insecure",
         "ssl_verify_upstream_trusted_ca",
         "ssl_verify_upstream_trusted_confdir",
@@ -69,7 +71,9 @@ class Startup:
         self._settings: Settings | None = None
         # The pools for the settings before may still carry transfers: they end with the mirror.
         self._outbounds: dict[OutboundSettings, Outbound] = {}
-        self._fetchers: list[Fetcher] = []
+        self._fetcher: Fetcher | None = None
+        # Those for the settings before, as long as somebody is answered by them.
+        self._retired: WeakSet[Fetcher] = WeakSet()
         self._warming: Warming | None = None
         self._errors: list[str] = []
         self._set: dict[str, object] = {}
@@ -78,7 +82,7 @@ class Startup:
     @property
     def fetcher(self) -> Fetcher | None:
         """What answers by the options as they are now; None before they were read."""
-        return self._fetchers[-1] if self._fetchers else None
+        return self._fetcher
 
     def load(self, loader: Loader) -> None:
         """Declare the options."""
@@ -133,7 +137,7 @@ class Startup:
             logging.getLogger(name).setLevel(logging.NOTSET)
         if self._warming:
             self._warming.close()
-        for fetcher in self._fetchers:
+        for fetcher in (*self._retired, *([self._fetcher] if self._fetcher else ())):
             fetcher.close()
         for outbound in self._outbounds.values():
             await outbound.close()
@@ -152,8 +156,11 @@ class Startup:
         bounds = settings.bounds
         upstream = Upstream(settings.registry, outbound, bounds.memory, bounds.blobs)
         self._warm(upstream, settings)
-        fetcher = Fetcher(upstream, bounds.ahead)
-        self._fetchers.append(fetcher)
+        if self._fetcher:
+            # What it remembers goes with the last request that it answers.
+            self._fetcher.retire()
+            self._retired.add(self._fetcher)
+        self._fetcher = fetcher = Fetcher(upstream, bounds.ahead)
         self._doorkeeper.apply(settings.client_limits, settings.behind_proxy)
         check = self._doorkeeper.check
         self._flows.answering = Answering(settings, self._certificates, fetcher, check)
