@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from addon.blobsource import BlobSource
 from addon.budget import Budget
+from addon.errors import failure
 from addon.onestream import OneStream
 from addon.outbound import Outbound
 from addon.pieces import Pieces
@@ -96,8 +97,18 @@ class Blobs:
             # An empty blob has no first piece; who asked for the whole must not hear of one.
             await discard(answer)
             answer = await source.ask("GET", None, asker.first)
+        first = wanted.first if wanted else 0
         sent = sent_of(answer)
-        if sent is None or sent.first != (wanted.first if wanted else 0):
+        if answer.status == 206 and asked != wanted and not _begins_at(first, sent):
+            # Of parts that cannot be used, a client that asked for none must not hear either.
+            answer.body.close()
+            asked, spread = wanted, None
+            answer = await source.ask("GET", wanted, asker.first)
+            sent = sent_of(answer)
+        if sent is None or not _begins_at(first, sent):
+            if answer.status == 206 and wanted is None:
+                answer.body.close()
+                raise failure(source.host, "it sent a part that nobody asked for")
             return answer
         last = _last(wanted, sent.total)
         source.note(answer, sent.total)
@@ -167,6 +178,11 @@ def _give_up(head: asyncio.Future[Answer]) -> None:
         head.cancel()
     elif not head.cancelled() and not head.exception():
         head.result().body.close()
+
+
+def _begins_at(first: int, sent: Sent | None) -> bool:
+    """Whether an answer holds what is wanted, and says so."""
+    return sent is not None and sent.first == first
 
 
 def _last(wanted: Wanted | None, total: int) -> int:

@@ -38,19 +38,24 @@ class BlobSource:
         self._patience = ways.limits.patience()
 
     @property
+    def host(self) -> str:
+        """Who has the bytes, as far as it is known."""
+        return self._location.host
+
+    @property
     def is_far(self) -> bool:
         """Whether the host that has the bytes is far away, as far as it is known."""
-        return self._ways.outbound.hosts.of(self._location.host).is_far is True
+        return self._ways.outbound.hosts.of(self.host).is_far is True
 
     @property
     def may_be_far(self) -> bool:
         """Whether the host that has the bytes is not known to be near."""
-        return self._ways.outbound.hosts.of(self._location.host).is_far is not False
+        return self._ways.outbound.hosts.of(self.host).is_far is not False
 
     @property
     def round_trip(self) -> float:
         """Seconds to the host that has the bytes and back; 0 as long as they are not known."""
-        return self._ways.outbound.hosts.of(self._location.host).round_trip
+        return self._ways.outbound.hosts.of(self.host).round_trip
 
     def note(self, answer: Answer, total: int) -> None:
         """Every later answer must be of the same object as this one."""
@@ -72,7 +77,7 @@ class BlobSource:
         if self._head and self._head[0] == wanted.first and not self._head[1].done():
             return await self._open_head(wanted, asker, self._head[1])
         answer = await self.ask("GET", wanted, asker)
-        return self._object.part(answer, wanted, self._location.host)
+        return self._object.part(answer, wanted, self.host)
 
     async def _open_head(self, wanted: Wanted, asker: Asker, head: asyncio.Future[Answer]) -> Body:
         try:
@@ -82,7 +87,7 @@ class BlobSource:
             if not head.done():
                 head.set_exception(e)
             raise
-        host = self._location.host
+        host = self.host
         if head.done():
             answer.body.close()
             raise failure(host, "nobody waits for it any more")

@@ -1,4 +1,4 @@
-"""Bodies made of others: one that begins later, one that is checked."""
+"""Bodies made of others: one without its first bytes, one that is checked as it comes."""
 
 from __future__ import annotations
 

@@ -86,13 +86,15 @@ class Fetcher:
                 return await self._content(route, asked)
 
     def retire(self) -> None:
-        """Do nothing more for clients that may come: another answers them."""
+        """Nobody new will ask: nothing more is kept up or begun ahead."""
         self._upkeep.close()
+        self._blobs.ahead.close()
+        # At once: the rest is small, and waits for the collector.
+        self._upstream.small_blobs.forget()
 
     def close(self) -> None:
         """End what runs for nobody."""
-        self._upkeep.close()
-        self._blobs.ahead.close()
+        self.retire()
         self._upstream.small_blobs.close()
 
     async def _ping(self, route: Ping, asked: Asked) -> Reply:

@@ -78,7 +78,8 @@ def make_page(
     told: tuple[str, ...] = ("--set", "web_open_browser=false")
     if words.setting("web_open_browser"):
         told = ()
-    host = said.web_host or words.setting("web_host", PAGE_HOST)
+    # An empty one, as of a variable that is not set, would be every address.
+    host = words.setting("web_host", PAGE_HOST) if said.web_host is None else said.web_host
     if not is_loopback(host):
         raise ValueError(
             f"web_host {host!r} would show the page to others; it stays on this machine"

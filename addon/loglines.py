@@ -8,6 +8,7 @@ show is made in one place, where Python makes a record.
 from __future__ import annotations
 
 import logging
+import re
 import traceback
 from typing import Any
 
@@ -17,6 +18,13 @@ from addon.redaction import redact_text
 # which whoever started it needs.
 PAGE = "docxy.page"
 _WITH_TOKEN = frozenset({PAGE, "mitmproxy.tools.web.master"})
+
+# mitmproxy's `proxy_debug` says each piece of what comes and goes; what in it is a secret may stand
+# in the piece before.
+_PIECE = re.compile(
+    r"\b((?:DataReceived|SendData|RequestData|ResponseData)\([\w=, ]{0,64}?)"
+    r"(?:b'(?:\\.|[^'\\])*'|b\"(?:\\.|[^\"\\])*\")"
+)
 
 
 class LogLines:
@@ -47,7 +55,7 @@ class LogLines:
 
 def _redact(record: logging.LogRecord) -> None:
     message = _message(record)
-    shown = redact_text(message)
+    shown = redact_text(_PIECE.sub(r"\1…", message))
     if shown != message:
         record.msg, record.args = shown, ()
     if not record.exc_info or record.exc_info[0] is None:

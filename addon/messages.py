@@ -21,7 +21,7 @@ from addon.reply import MemoryBody, Reply
 MAX_SHOWN = 512
 
 # What a field's value cannot hold (RFC 9110, section 5.5), with the fold of RFC 9112, section 5.2.
-_NOT_IN_A_VALUE = re.compile(r"[\0\r\n]+[ \t]*")
+_NOT_IN_A_VALUE = re.compile(r"[\0-\x08\x0a-\x1f\x7f]+[ \t]*")
 
 
 class Sink:

@@ -28,9 +28,11 @@ OPTION = Option(
     least=1,
 )
 
-# Bytes of all bodies together that the flows hold: a flow keeps a body of 1 MiB at most, and
-# thousands of such are not what anybody means by a list of requests.
-MAX_BODIES = 64 * 1024 * 1024
+# Bytes that the flows hold together: a flow keeps a body of 1 MiB at most, and a head of 64 KiB in
+# several forms; thousands of such are not what anybody means by a list of requests.
+MAX_HELD = 64 * 1024 * 1024
+# What a field takes beside its bytes, about.
+FIELD_COST = 128
 
 # Flows that are looked at when one has ended. More than one, so that what could not go while it was
 # on its way is made up for; few, so that no flow costs more for all that are there.
@@ -92,15 +94,15 @@ class Oldest:
 
     def __init__(self, view: View) -> None:
         self._view = view
-        # The bytes of each one's bodies, oldest first. Ids alone, or what somebody has taken out of
+        # The bytes that each one holds, oldest first. Ids alone, or what somebody has taken out of
         # the list would be kept here.
-        self._bodies: OrderedDict[str, int] = OrderedDict()
+        self._held: OrderedDict[str, int] = OrderedDict()
         self._total = 0
         view.sig_store_remove.connect(self._removed)
         view.sig_store_refresh.connect(self._refreshed)
 
     def __len__(self) -> int:
-        return len(self._bodies)
+        return len(self._held)
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         """Note that one comes."""
@@ -117,12 +119,12 @@ class Oldest:
         self._trim()
 
     def _note(self, flow: Flow) -> None:
-        self._total -= self._bodies.get(flow.id, 0)
-        self._bodies[flow.id] = bytes_of_bodies(flow)
-        self._total += self._bodies[flow.id]
+        self._total -= self._held.get(flow.id, 0)
+        self._held[flow.id] = bytes_held(flow)
+        self._total += self._held[flow.id]
 
     def _trim(self) -> None:
-        if self._view.store_count() > len(self._bodies):
+        if self._view.store_count() > len(self._held):
             # Somebody has duplicated or loaded some, of which no addon hears.
             self._refreshed()
         for _ in range(_LOOKS):
@@ -131,35 +133,41 @@ class Oldest:
 
     def _is_too_much(self) -> bool:
         count = self._view.store_count()
-        return count > ctx.options.docxy_inspect_flows or (self._total > MAX_BODIES and count > 1)
+        return count > ctx.options.docxy_inspect_flows or (self._total > MAX_HELD and count > 1)
 
     def _look_at_oldest(self) -> None:
-        flow_id = next(iter(self._bodies), "")
+        flow_id = next(iter(self._held), "")
         found = self._view.get_by_id(flow_id)
         if found is None:
             self._forget(flow_id)
         elif found.live or found.marked not in OWN_MARKS:
-            self._bodies.move_to_end(flow_id)
+            self._held.move_to_end(flow_id)
         else:
             self._view.remove([found])
 
     def _forget(self, flow_id: str) -> None:
-        self._total -= self._bodies.pop(flow_id, 0)
+        self._total -= self._held.pop(flow_id, 0)
 
     def _removed(self, flow: Flow) -> None:
         self._forget(flow.id)
 
     def _refreshed(self) -> None:
         """Learn anew what there is."""
-        self._bodies.clear()
+        self._held.clear()
         self._total = 0
         for each in self._view.resolve("@all"):
             self._note(each)
 
 
-def bytes_of_bodies(flow: Flow) -> int:
-    """How many bytes of bodies a flow holds."""
+def bytes_held(flow: Flow) -> int:
+    """How many bytes a flow holds, about: bodies, heads, and what is told of it."""
     if not isinstance(flow, http.HTTPFlow):
         return 0
-    messages = (flow.request, flow.response)
-    return sum(len(each.raw_content or b"") for each in messages if each)
+    messages = [each for each in (flow.request, flow.response) if each]
+    bodies = sum(len(each.raw_content or b"") for each in messages)
+    fields = [field for each in messages for field in each.headers.fields]
+    heads = sum(len(name) + len(value) + FIELD_COST for name, value in fields)
+    told = [each for each in flow.metadata.values() if isinstance(each, dict)]
+    texts = [flow.request.path, flow.comment, *flow.metadata.values()]
+    texts += [each for facts in told for each in facts.values()]
+    return bodies + heads + sum(len(each) for each in texts if isinstance(each, str))

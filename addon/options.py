@@ -17,12 +17,14 @@ from addon.names import parse_repository
 from addon.networks import Networks, parse_networks
 from addon.option import Option
 from addon.realm import parse_public_url
-from addon.registry import Registry, parse_registry
+from addon.registry import HUB, Registry, parse_registry
 from addon.warming import WARMING, WarmLimits, parse_warming
 from addon.wayout import WAY_OUT, OutboundSettings, expand, parse_way_out
 
 T = TypeVar("T")
 
+# mitmproxy's own, where nobody has said one.
+_UNSAID_MODE = ["regular"]
 
 OPTIONS = (
     Option(
@@ -128,8 +130,10 @@ def parse_settings(values: Mapping[str, Any]) -> Settings:
     Raises:
         ValueError: an option's value is wrong; the message begins with the option's name.
     """
-    # Checked even where docxy_registry says another: only a reverse proxy is a mirror.
-    named = registry_of_mode(values["mode"])
+    # Checked even where docxy_registry says another: only a reverse proxy is a mirror. Where
+    # nothing is served, no mode need be said: recordings are read so (`mitmdump -nr FILE`).
+    is_said = values["server"] or list(values["mode"]) != _UNSAID_MODE
+    named = registry_of_mode(values["mode"]) if is_said else HUB
     public_url = _parsed(values, "docxy_public_url", parse_public_url)
     behind_proxy = _parsed(values, "docxy_behind_proxy", parse_networks)
     if behind_proxy and not public_url:

@@ -15,6 +15,9 @@ from addon.secretnames import (
 
 REDACTED = "[redacted]"
 
+# Characters of a query or a form that are looked through, which takes microseconds for each pair.
+MAX_FORM = 8192
+
 _ADDRESS_FIELDS = frozenset({"location", "content-location", "referer"})
 _OWN_ADDRESS_FIELDS = _ADDRESS_FIELDS | {"link"}
 _SCHEME = re.compile(r"(basic|bearer|digest|negotiate) +(?=\S)", re.IGNORECASE)
@@ -86,7 +89,7 @@ def redact_url(url: str) -> str:
 def redact_own_url(url: str) -> str:
     """An address that the mirror asks, or is sent to: only what is known to open nothing."""
     path, separator, query = url.partition("?")
-    path = re.sub(r"//[^/@]*@", "//", path)
+    path = redact_url(re.sub(r"//[^/@]*@", "//", path))
     return path + separator + "&".join(_redact_own_pair(pair) for pair in query.split("&"))
 
 
@@ -101,6 +104,8 @@ def redact_own_fields(fields: Fields) -> list[tuple[str, str]]:
 
 def redact_form(form: str) -> str:
     """A form (application/x-www-form-urlencoded), or an address's query, as it is shown."""
+    if len(form) > MAX_FORM:
+        return REDACTED
     return "&".join(_redact_pair(pair) for pair in form.split("&"))
 
 
@@ -123,7 +128,9 @@ def redact_text(text: str) -> str:
 
 def _redact_own_pair(pair: str) -> str:
     name, equals, value = pair.partition("=")
-    return name + equals + (value if is_open_parameter(name) else REDACTED if value else "")
+    # What a client asks for stands in it, and a client sends what it likes.
+    is_open = is_open_parameter(name) and _redact_pair(pair) == pair
+    return name + equals + (value if is_open else REDACTED if value else "")
 
 
 def _redact_place(place: str) -> str:
@@ -134,7 +141,7 @@ def _redact_pair(pair: str) -> str:
     name, equals, value = pair.partition("=")
     if not value or value == REDACTED:
         return pair
-    if is_secret_parameter(unquote_plus(name).strip()):
+    if is_secret_parameter(unquote_plus(name)):
         return f"{name}={REDACTED}"
     # It may hold an address, or what another reader takes for a pair of its own.
     decoded = unquote_plus(value)

@@ -15,6 +15,8 @@ from addon.names import is_digest, parse_digest, parse_repository, parse_tag
 
 READ = ("GET", "HEAD")
 TOKEN_PATH = "/auth/token"  # noqa: S105 - a path
+# RFC 9110, section 4.1, recommends so many at least; parsing a longer one keeps others waiting.
+MAX_QUERY = 8192
 CHALLENGE_PREFIX = "/.well-known/acme-challenge/"
 
 # RFC 8555, section 8.3: the token is base64url.
@@ -94,6 +96,8 @@ def parse_route(method: str, target: str) -> Route:
     path, _, query = target.partition("?")
     if not (_PRINTABLE.fullmatch(path) and _PRINTABLE.fullmatch(query)):
         raise Refusal(400, "NAME_INVALID", "the address holds characters that are not allowed")
+    if len(query) > MAX_QUERY:
+        raise Refusal(414, "NAME_INVALID", f"a query has at most {MAX_QUERY} characters here")
     if path == "/health":
         return _reading(method, Health())
     if path == TOKEN_PATH:

@@ -19,19 +19,23 @@ _SECRET_NAME = re.compile(
     re.IGNORECASE,
 )
 # In an address or a form these are secrets too: CloudFront's and Azure's signatures, Cloudflare's
-# `verify`, OAuth's codes.
+# `verify`, Akamai's `hdnts`, Alibaba's `auth_key`, Tencent's `sign`, nginx's `md5`, OAuth's codes.
 _SECRET_PARAMETER = re.compile(
     r"sig|q-sign|hmac|policy|key-pair-id|verify|code|code_verifier|device_code|auth|authorization"
-    r"|identitytoken|registrytoken|key|pass|pwd|session|sid",
+    r"|identitytoken|registrytoken|key|pass|pwd|pw|session|sid|hdn(?:ts|ea|tl)|auth_key|sign|md5"
+    r"|access_?key|jwt|bearer",
     re.IGNORECASE,
 )
+# What other readers part a name at: `user[password]`, `password[0]`.
+_PARTS = re.compile(r"[\[\]\0\s]+")
 # It asks for a token, and holds none.
 _NO_SECRET = re.compile(r"offline_token", re.IGNORECASE)
 
 # Docker's own beside those of RFC 9110 and RFC 6265. A challenge is for everyone to read.
 _SECRET_FIELD = re.compile(
     r"(?:[\w.-]*[-_.])?(?:authorization|auth|token|secret|password|cookie2?|credentials?"
-    r"|signature|api-?key)|x-registry-config|(?:proxy-)?authentication-info",
+    r"|signature|(?:api|auth|access|private|session)-?key|jwt|session(?:-?id)?)"
+    r"|x-registry-config|(?:proxy-)?authentication-info",
     re.IGNORECASE,
 )
 
@@ -64,7 +68,9 @@ def is_secret_name(name: str) -> bool:
 
 def is_secret_parameter(name: str) -> bool:
     """The same in an address or a form."""
-    return is_secret_name(name) or bool(_SECRET_PARAMETER.fullmatch(name))
+    return any(
+        is_secret_name(part) or _SECRET_PARAMETER.fullmatch(part) for part in _PARTS.split(name)
+    )
 
 
 def is_open_parameter(name: str) -> bool:

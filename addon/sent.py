@@ -10,9 +10,12 @@ from addon.fields import first_of
 from addon.headers import Fields
 from addon.hosts import Host
 from addon.story import Story
+from addon.views.escaping import printable
 
 # What is sent only to open a connection, or to keep it open.
 KEEPING_OPEN = frozenset({"spare", "warming"})
+# Characters of a range that are shown: a client may ask for anything.
+MAX_PART = 48
 
 
 @dataclass(slots=True, eq=False)
@@ -65,7 +68,7 @@ class Sent:
     @property
     def part(self) -> str:
         """The range that it asks for, empty for the whole."""
-        return (first_of(self.fields, "range") or "").removeprefix("bytes=")
+        return printable((first_of(self.fields, "range") or "").removeprefix("bytes="), MAX_PART)
 
     def since_1970(self, at: float) -> float | None:
         """A time of this request's on the wall clock."""

@@ -238,6 +238,11 @@ class SmallBlobs:
         for key in [key for key in self._blobs if key.is_of(audience, repository)]:
             self._leaving.append(self._blobs.pop(key))
 
+    def forget(self) -> None:
+        """Keep nothing but what somebody reads, or waits for."""
+        for key in [key for key, blob in self._blobs.items() if not blob.is_in_use]:
+            del self._blobs[key]
+
     def close(self) -> None:
         """End all fetches."""
         for task in self._tasks.values():

@@ -42,6 +42,7 @@ _PAGE = "mitmproxy.tools.web.master"
 _MITMPROXYS = frozenset(
     {
         "mode",
+        "server",
         "ssl_insecure",
         "ssl_verify_upstream_trusted_ca",
         "ssl_verify_upstream_trusted_confdir",
@@ -69,8 +70,8 @@ class Startup:
         # The pools for the settings before may still carry transfers: they end with the mirror.
         self._outbounds: dict[OutboundSettings, Outbound] = {}
         self._fetcher: Fetcher | None = None
-        # Each lives as long as what it answers, and then its memory goes.
-        self._former: WeakSet[Fetcher] = WeakSet()
+        # Those for the settings before, as long as somebody is answered by them.
+        self._retired: WeakSet[Fetcher] = WeakSet()
         self._warming: Warming | None = None
         self._errors: list[str] = []
         self._set: dict[str, object] = {}
@@ -134,7 +135,7 @@ class Startup:
             logging.getLogger(name).setLevel(logging.NOTSET)
         if self._warming:
             self._warming.close()
-        for fetcher in (*self._former, *([self._fetcher] if self._fetcher else [])):
+        for fetcher in (*self._retired, *([self._fetcher] if self._fetcher else ())):
             fetcher.close()
         for outbound in self._outbounds.values():
             await outbound.close()
@@ -151,11 +152,11 @@ class Startup:
         bounds = settings.bounds
         upstream = Upstream(settings.registry, outbound, bounds.memory, bounds.blobs)
         self._warm(upstream, settings)
-        fetcher = Fetcher(upstream, bounds.ahead)
         if self._fetcher:
+            # What it remembers goes with the last request that it answers.
             self._fetcher.retire()
-            self._former.add(self._fetcher)
-        self._fetcher = fetcher
+            self._retired.add(self._fetcher)
+        self._fetcher = fetcher = Fetcher(upstream, bounds.ahead)
         self._doorkeeper.apply(settings.client_limits, settings.behind_proxy)
         check = self._doorkeeper.check
         self._flows.answering = Answering(settings, self._certificates, fetcher, check)

@@ -17,9 +17,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from addon.routes import Route
+from addon.views.escaping import printable
 
 # Stories whose requests one may have waited for; an own token, a manifest, a redirect, a blob.
 MAX_JOINED = 8
+
+# Characters of a number that an upstream says.
+MAX_NUMBER = 64
 
 # Recordings of several runs may stand in one file.
 _RUN = secrets.token_hex(4)
@@ -85,8 +89,9 @@ class Story:
 
     def limited(self, field: Callable[[str], str | None]) -> None:
         """An answer says how many pulls are left, of how many; `field` gives its fields."""
-        self.remaining = field("ratelimit-remaining") or self.remaining
-        self.limit = field("ratelimit-limit") or self.limit
+        remaining, limit = field("ratelimit-remaining"), field("ratelimit-limit")
+        self.remaining = printable(remaining or "", MAX_NUMBER) or self.remaining
+        self.limit = printable(limit or "", MAX_NUMBER) or self.limit
 
     def given(self, source: Source, age: float = 0.0) -> None:
         """It is said where its answer came from; a stale copy was right so many seconds ago."""

@@ -7,7 +7,7 @@ from itertools import islice
 from urllib.parse import parse_qsl
 
 from addon.names import is_digest, parse_repository
-from addon.redaction import redact_own_url
+from addon.redaction import redact_own_url, redact_text
 from addon.refused import Refused
 from addon.registry import authority
 from addon.routes import AcmeChallenge, Blob, Health, Manifest, Ping, Referrers, Route, Tags, Token
@@ -123,6 +123,11 @@ def sent_facts(sent: Sent) -> dict[str, Plain]:
 
 def caption(story: Story) -> str:
     """What a client asked for, and what it is called upstream if that is something else."""
+    # A tag may be what a token looks like.
+    return redact_text(_caption(story))
+
+
+def _caption(story: Story) -> str:
     match story.route:
         case Manifest(repository=name, reference=reference):
             asked = f"{name}{_reference(reference)}"

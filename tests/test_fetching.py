@@ -216,11 +216,13 @@ async def test_a_link_to_the_next_page_is_on_the_mirror() -> None:
     assert list(reply.fields) == [("Link", '</v2/library/a/tags/list?last=b>; rel="next"')]
 
 
-@pytest.mark.parametrize("status", [200, 206])
-async def test_a_blob_comes_from_where_the_redirect_leads_under_its_digest(status: int) -> None:
+@pytest.mark.parametrize(("status", "wanted"), [(200, []), (206, [("Range", "bytes=-5")])])
+async def test_a_blob_comes_from_where_the_redirect_leads_under_its_digest(
+    status: int, wanted: list[tuple[str, str]]
+) -> None:
     upstream = answer(status, ("Docker-Content-Digest", "wrong"), ("ETag", '"e"'), content=CONTENT)
     outbound = fake(redirect(CDN), upstream)
-    reply = await fetched(outbound, Blob("alpine", DIGEST), asked(CREDENTIALS))
+    reply = await fetched(outbound, Blob("alpine", DIGEST), asked(CREDENTIALS, *wanted))
     assert [sent.url for sent in outbound.asked] == [
         f"https://registry-1.docker.io/v2/library/alpine/blobs/{DIGEST}",
         CDN,

@@ -107,6 +107,7 @@ def test_the_page_is_on_loopback_and_opens_no_browser(
 
 REFUSED = {
     "every address": ("--web-host 0.0.0.0", "web_host '0.0.0.0' would show the page to others"),
+    "every address, as an empty variable": ("--web-host=", "web_host '' would show the page"),
     "every address, IPv6": ("--web-host ::", "web_host '::' would show the page to others"),
     "an address by --set": ("--set web_host=192.0.2.1", "would show the page to others"),
     "a name": ("--web-host mirror.example.com", "would show the page to others"),

@@ -55,6 +55,23 @@ def test_a_line_of_anybodys_has_no_secret(shown: Shown, name: str | None) -> Non
     assert SECRET not in shown.text
 
 
+@pytest.mark.parametrize(
+    "event",
+    [
+        "DataReceived(client, %r)",
+        "SendData(server, %r)",
+        "Receive(ResponseData(stream_id=1, data=%r))",
+    ],
+)
+@pytest.mark.parametrize("piece", [b"cret&scope=a", b"it's a cret"])
+@pytest.mark.usefixtures("lines")
+def test_bytes_as_they_come_are_not_shown(shown: Shown, event: str, piece: bytes) -> None:
+    """mitmproxy's `proxy_debug`: what a secret is may stand in the piece before."""
+    logging.getLogger("mitmproxy.proxy.server").warning(f"  >> {event}", piece)
+    assert "cret" not in shown.text
+    assert event.replace("%r", "…") in shown.text
+
+
 @pytest.mark.usefixtures("lines")
 def test_a_traceback_has_no_secret(shown: Shown) -> None:
     try:

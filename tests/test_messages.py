@@ -35,6 +35,7 @@ def test_which_requests_may_have_a_body(
         (b"a\r\n b", "a b"),
         (b"a\rX-Evil: 1", "a X-Evil: 1"),
         (b"a\0b", "a b"),
+        (b"\x1b[31m\x07a\tb\x7f", " [31m a\tb "),
         (b"\xe9", "é"),
     ],
 )

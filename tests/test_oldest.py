@@ -16,7 +16,7 @@ from mitmproxy.proxy.layers.http._hooks import (
 from mitmproxy.test import taddons, tflow
 
 from addon import oldest
-from addon.oldest import OPTION, OWN_MARKS, InspectedFlows, Oldest, bytes_of_bodies
+from addon.oldest import FIELD_COST, OPTION, OWN_MARKS, InspectedFlows, Oldest, bytes_held
 
 untyped_view: Any = View
 untyped_taddons: Any = taddons
@@ -157,24 +157,38 @@ def test_what_somebody_clears_is_forgotten(inspected: Inspected) -> None:
     assert inspected.bound._total == 0
 
 
-def test_bodies_are_bounded_by_their_bytes(
+def test_what_flows_hold_is_bounded_in_bytes(
     inspected: Inspected, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(oldest, "MAX_BODIES", 1000)
-    flows = inspected.pass_through(8, body=bytes(300))
+    monkeypatch.setattr(oldest, "MAX_HELD", 10_000)
+    flows = inspected.pass_through(8, body=bytes(2500))
     assert inspected.kept() == flows[-3:]
     # One that is larger than all may be is looked at all the same.
-    (large,) = inspected.pass_through(1, body=bytes(2000))
+    (large,) = inspected.pass_through(1, body=bytes(20_000))
     assert inspected.kept() == [large]
 
 
-def test_bodies_are_counted() -> None:
-    assert bytes_of_bodies(untyped_tflow.tflow(resp=True)) == len(b"content" + b"message")
-    assert bytes_of_bodies(untyped_tflow.tflow()) == len(b"content")
-    assert bytes_of_bodies(untyped_tflow.ttcpflow()) == 0
-    streamed = untyped_tflow.tflow(resp=True)
-    streamed.response.raw_content = None
-    assert bytes_of_bodies(streamed) == len(b"content")
+def test_what_a_flow_holds_is_counted() -> None:
+    def held(**parts: Any) -> int:
+        flow = untyped_tflow.tflow(resp=True)
+        flow.request.path = parts.get("path", "/")
+        flow.request.raw_content = parts.get("sent", b"")
+        flow.response.raw_content = parts.get("got", b"")
+        flow.request.headers = http.Headers(parts.get("fields", ()))
+        flow.comment = parts.get("comment", "")
+        flow.metadata = parts.get("metadata", {})
+        return bytes_held(flow)
+
+    least = held()
+    for parts in ({"sent": b"a" * 900}, {"path": "/" + "a" * 900}, {"comment": "a" * 900}):
+        assert held(**parts) == least + 900
+    assert held(got=b"a" * 900) == least + 900
+    assert held(got=None) == least
+    assert held(fields=[(b"a", b"b" * 899)]) == least + 900 + FIELD_COST
+    assert (
+        held(metadata={"asked": "a" * 300, "story": {"url": "a" * 600, "size": 1}}) == least + 900
+    )
+    assert bytes_held(untyped_tflow.ttcpflow()) == 0
 
 
 def test_a_program_without_a_list_has_none_of_it() -> None:

@@ -17,6 +17,7 @@ from addon.wayout import OutboundSettings
 DEFAULTS: dict[str, Any] = {
     **{option.name: option.default for option in OPTIONS},
     "mode": [f"reverse:{HUB}"],
+    "server": True,
     "ssl_insecure": False,
     "ssl_verify_upstream_trusted_ca": None,
     "ssl_verify_upstream_trusted_confdir": None,
@@ -125,6 +126,15 @@ def test_a_wrong_value_is_refused_under_its_options_name(name: str, value: objec
     with pytest.raises(ValueError, match=rf"^{name}\b") as refused:
         settings(**{name: value})
     assert "\n" not in str(refused.value)
+
+
+def test_without_a_port_no_mode_need_be_said() -> None:
+    """`mitmdump -nr FILE -s addon/mirror.py`; one that is said is that of whoever replays."""
+    assert settings(server=False, mode=["regular"]).registry.url == HUB
+    mode = ["reverse:https://r.example"]
+    assert settings(server=False, mode=mode).registry.url == "https://r.example"
+    with pytest.raises(ValueError, match=r"^mode\b"):
+        settings(server=False, mode=["socks5"])
 
 
 def test_a_proxy_in_front_needs_a_public_address() -> None:

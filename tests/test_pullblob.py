@@ -243,6 +243,33 @@ class TestLargeOnes:
         reply = await site.blob(LARGE, token, ("Range", "bytes=5-9"))
         assert (reply.status, await read(reply)) == (200, LARGE)
 
+    @pytest.mark.parametrize("said", ["bytes 0-131071/*", "bytes 5-131071/3145745", ""])
+    @pytest.mark.parametrize("known", [False, True])
+    async def test_an_upstream_whose_parts_cannot_be_used_is_asked_as_the_client_asked(
+        self, site: Site, known: bool, said: str
+    ) -> None:
+        site.hub.far = True
+
+        def parts(request: Request, content: bytes) -> Answer:
+            if not request.get("Range"):
+                return answer(200, content=content)
+            field = [("Content-Range", said)] if said else []
+            return answer(206, *field, content=content[:131072])
+
+        site.hub.cdn = parts
+        token = await pulled(site) if known else await site.token()
+        reply = await site.blob(LARGE, token)
+        assert (reply.status, reply.length) == (200, len(LARGE))
+        assert await read(reply) == LARGE
+        assert site.hub.left_open == 0
+
+    async def test_a_part_that_nobody_asked_for_is_no_answer(self, site: Site) -> None:
+        site.hub.far = True
+        site.hub.cdn = lambda _request, content: answer(206, content=content[:9])
+        with pytest.raises(UpstreamFailure, match="a part that nobody asked for"):
+            await site.blob(LARGE, await site.token())
+        assert site.hub.left_open == 0
+
     @pytest.mark.parametrize("far", [False, True])
     @pytest.mark.parametrize("known", [False, True])
     async def test_no_ranges_upstream_gives_no_more_than_the_first_part(

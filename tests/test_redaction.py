@@ -7,6 +7,7 @@ import time
 import pytest
 
 from addon.redaction import (
+    MAX_FORM,
     REDACTED,
     redact_field,
     redact_form,
@@ -45,6 +46,9 @@ BLOB = "/v2/library/alpine/blobs/sha256:" + "0" * 64
         ("X-Amz-Security-Token", "a", REDACTED),
         ("PRIVATE-TOKEN", "a", REDACTED),
         ("X-Api-Key", "a", REDACTED),
+        ("X-Auth-Key", "a", REDACTED),
+        ("X-Access-Key", "a", REDACTED),
+        ("X-Session-Id", "a", REDACTED),
         ("x" * 100 + "-Authorization", "a", REDACTED),
         # Addresses.
         ("Location", f"{BLOB}?a=b&Signature=c", f"{BLOB}?a=b&Signature=[redacted]"),
@@ -112,7 +116,18 @@ def test_a_field_that_holds_none(name: str, value: str) -> None:
             "client_id=a&client_secret=[redacted]&code=[redacted]",
         ),
         ("access_token=a&refresh_token=b", "access_token=[redacted]&refresh_token=[redacted]"),
+        # Signatures of Akamai, Alibaba, Tencent and nginx.
+        (
+            "hdnts=a&hdnea=b&auth_key=c&sign=d&md5=e",
+            "&".join(f"{n}=[redacted]" for n in ("hdnts", "hdnea", "auth_key", "sign", "md5")),
+        ),
+        (
+            "jwt=a&bearer=b&pw=c&access_key=d",
+            "&".join(f"{n}=[redacted]" for n in ("jwt", "bearer", "pw", "access_key")),
+        ),
         # As other readers read it.
+        ("user[password]=a&password[]=b", "user[password]=[redacted]&password[]=[redacted]"),
+        ("password%00=a&password%5B0%5D=b", "password%00=[redacted]&password%5B0%5D=[redacted]"),
         ("%70assword=a", "%70assword=[redacted]"),
         ("PASSWORD=a", "PASSWORD=[redacted]"),
         ("a=1;password=b", "a=[redacted]"),
@@ -144,6 +159,13 @@ def test_a_query_or_a_form_with_secrets(query: str, shown: str) -> None:
 def test_a_query_or_a_form_without_secrets_is_left_byte_for_byte(query: str) -> None:
     assert redact_form(query) == query
     assert redact_url(f"https://h/a?{query}") == f"https://h/a?{query}"
+
+
+def test_a_query_that_is_too_long_to_be_looked_through_is_not_shown() -> None:
+    """Each request would cost tenths of a second in which nobody else is served."""
+    assert redact_form("a=b&" * (MAX_FORM // 4)) == "a=b&" * (MAX_FORM // 4)
+    assert redact_form("a=b&" * (MAX_FORM // 4) + "c") == REDACTED
+    assert redact_url("/a?" + "a=b&" * MAX_FORM) == "/a?[redacted]"
 
 
 @pytest.mark.parametrize(
@@ -236,6 +258,13 @@ def test_a_line_without_secrets_is_left_as_it_is(text: str) -> None:
         ("https://a.example/x?sig=a%3D=b", "https://a.example/x?sig=[redacted]"),
         ("https://me:word@a.example/x", "https://a.example/x"),
         ("/v2/a/tags/list?n=5&last=b", "/v2/a/tags/list?n=5&last=b"),
+        # What a client sends goes on in it.
+        ("/t?scope=repository:a:pull;password=b", "/t?scope=[redacted]"),
+        ("/t?scope=repository:a:pull%23token%3Db&n=1", "/t?scope=[redacted]&n=1"),
+        (
+            "https://a.example/v2/a/manifests/ghp_abcdefgh12",
+            "https://a.example/v2/a/manifests/[redacted]",
+        ),
     ],
 )
 def test_an_address_of_the_mirrors_own_shows_no_value_that_may_open_something(

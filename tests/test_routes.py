@@ -32,6 +32,7 @@ SHA512 = "sha512:" + "0123456789abcdef" * 8
         pytest.param("/health?x=1", Health(), id="health with a query"),
         pytest.param("/v2/", Ping(), id="ping"),
         pytest.param("/v2", Ping(), id="ping without the slash"),
+        pytest.param("/v2/?" + "a" * 8192, Ping(), id="a long query"),
         pytest.param("/v2/?ns=docker.io", Ping(), id="ping with a query"),
         pytest.param("/v2/alpine/manifests/latest", Manifest("alpine", "latest"), id="by tag"),
         pytest.param(f"/v2/a/b/manifests/{DIGEST}", Manifest("a/b", DIGEST), id="by digest"),
@@ -212,6 +213,7 @@ def test_other_methods_are_told_which_are_allowed(method: str, target: str, allo
         pytest.param("/.well-known/acme-challenge/a/b", 404, "UNSUPPORTED", id="a path of it"),
         pytest.param("/.well-known/acme-challenge/a.b", 404, "UNSUPPORTED", id="a dot in it"),
         pytest.param("/.well-known/acme-challenge/%61", 404, "UNSUPPORTED", id="encoded"),
+        pytest.param("/auth/token?" + "a" * 8193, 414, "NAME_INVALID", id="too long a query"),
         pytest.param(
             "/.well-known/acme-challenge/" + "a" * 129, 404, "UNSUPPORTED", id="too long a name"
         ),

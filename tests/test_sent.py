@@ -66,6 +66,12 @@ def test_whether_it_has_failed(meant: str, status: int, error: str, expected: bo
     assert a_sent(meant, status=status, error=error).has_failed is expected
 
 
+def test_the_range_that_a_client_asks_for_is_shown_harmless_and_short() -> None:
+    part = a_sent(part="0-1,\x1b]0;x\x07\x9b" + "9" * 50_000).part
+    assert part.startswith("0-1,\\x1b]0;x\\x07\\x9b999")
+    assert len(part) < 100
+
+
 def test_times_are_counted_from_its_beginning() -> None:
     sent = a_sent()
     assert (sent.seconds(sent.gone), sent.since_1970(sent.gone)) == (None, None)

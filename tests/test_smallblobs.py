@@ -336,6 +336,21 @@ class TestDropping:
         line.send(CONTENT[10:], b"")
         assert await read_all(body) == CONTENT[9:]
 
+    async def test_lets_all_go_that_nobody_reads_or_waits_for(self, blobs: SmallBlobs) -> None:
+        line, coming = Line(), Line()
+        blob = blobs.begin(key(), SIZE, line.open, Asker(Urgency.ASKED))
+        blobs.begin(key(repository="b"), SIZE, coming.open, Asker(Urgency.ASKED))
+        body = SmallBlobBody(blob, 0, SIZE - 1)
+        line.send(CONTENT, b"")
+        await body.head()
+        blobs.forget()
+        assert len(blobs) == 2
+        body.close()
+        await settle()
+        blobs.forget()
+        assert blobs.get(key()) is None
+        assert len(blobs) == 1
+
     async def test_close_ends_all_fetches_and_tells_who_waits(self, blobs: SmallBlobs) -> None:
         line, unbegun = Line(), Line()
         waiting = blobs.begin(key(), SIZE, line.open, Asker(Urgency.AHEAD))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import logging
 import weakref
@@ -93,6 +94,13 @@ async def test_a_wrong_option_is_refused_while_running(started: Started) -> None
     assert started.context.options.docxy_public_url == ""
 
 
+async def test_a_port_that_is_opened_later_needs_a_mode(started: Started) -> None:
+    configure(started, server=False)
+    await started.startup.running()
+    with pytest.raises(exceptions.OptionsError, match=r"^mode\b"):
+        configure(started, server=True)
+
+
 async def test_an_option_that_nobody_has_is_an_error(
     started: Started, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -144,15 +152,21 @@ async def test_transfers_go_on_through_the_pool_that_they_began_in(started: Star
     assert pools.items() <= startup._outbounds.items()
 
 
-async def test_what_answered_by_other_settings_goes_with_its_memory(started: Started) -> None:
-    configure(started, mode=MODE)
-    former = weakref.ref(started.startup.fetcher)
-    configure(started, docxy_tag_ttl=31)
-    gc.collect()
-    assert former() is None
-
-
 # Defaults.
+
+
+async def test_what_was_remembered_under_other_options_is_let_go(started: Started) -> None:
+    configure(started, mode=MODE)
+    fetcher = started.startup.fetcher
+    assert fetcher
+    fetcher._upkeep.begin()
+    before, memory = weakref.ref(fetcher), weakref.ref(fetcher.upstream.small_blobs)
+    del fetcher
+    configure(started, docxy_tag_ttl=7)
+    await asyncio.sleep(0)
+    gc.collect()
+    assert (before(), memory()) == (None, None)
+    assert started.startup.fetcher
 
 
 def test_only_what_the_user_left_is_set() -> None:

@@ -47,6 +47,16 @@ def a_site(ahead: AheadLimits | None = None, **limits: float) -> Site:
     return site
 
 
+def test_what_an_upstream_says_of_its_limit_is_kept_harmless_and_short() -> None:
+    said = {"ratelimit-remaining": "\x9b31m" + "9" * 50_000, "ratelimit-limit": "100"}
+    story = new_story()
+    story.limited(lambda name: said.get(name))
+    assert story.remaining.startswith("\\x9b31m999")
+    assert len(story.remaining) < 100
+    story.limited(lambda _: None)
+    assert (story.remaining[:4], story.limit) == ("\\x9b", "100")
+
+
 async def lived(ask: Callable[[], Awaitable[Reply]]) -> Story:
     """The story of one request, whose answer is read to its end."""
     story = new_story()

@@ -59,6 +59,7 @@ ASKED = {"requests": 1, "waited": 0.0, "head": 100.204}
             "",
             "token for a/0, a/1, a/2, a/3, …",
         ),
+        (Manifest("a", "ghp_abcdefgh12"), "library/a", "a:[redacted] → library/a"),
         (Ping(), "", "ping"),
         (Health(), "", "health"),
         (None, "", ""),

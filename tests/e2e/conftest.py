@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 
 from tests.hub import Hub
-from tests.running import Mirror, running_mirror
+from tests.running import Mirror, running_mirror, settings_arguments
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -22,13 +22,24 @@ async def shared_hub() -> AsyncIterator[Hub]:
         yield hub
 
 
+@pytest.fixture(scope="module")
+def settings() -> dict[str, str]:
+    """More options for the module's mirror."""
+    return {}
+
+
+# For modules whose tests tell what one stream does: on a busy machine even loopback is a long line.
+ONE_STREAM = {"docxy_pieces": "1"}
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def mirror(
-    shared_hub: Hub, tmp_path_factory: pytest.TempPathFactory
+    shared_hub: Hub, settings: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Mirror]:
     """The module's mirror, plain HTTP on loopback; each test sees all that it asks upstream."""
     confdir: Path = tmp_path_factory.mktemp("confdir")
-    async with running_mirror(shared_hub, confdir, "--set", "docxy_remember=false") as mirror:
+    words = settings_arguments({"docxy_remember": "false", **settings})
+    async with running_mirror(shared_hub, confdir, *words) as mirror:
         yield mirror
 
 

@@ -13,6 +13,7 @@ import pytest
 import pytest_asyncio
 
 from tests.e2e.client import Answer, Headers, ask, bearer, connect, session
+from tests.e2e.conftest import ONE_STREAM
 from tests.e2e.mirrors import mirror_with
 from tests.hub import (
     Delivery,
@@ -33,6 +34,11 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 MIB = 1024 * 1024
 LARGE = 200 * MIB
+
+
+@pytest.fixture(scope="module")
+def settings() -> dict[str, str]:
+    return ONE_STREAM
 
 
 @pytest.fixture(scope="module")

@@ -19,11 +19,12 @@ from addon.exchange import STORY
 from addon.ownflows import FAILED_MARK, OWN_MARK, SENT
 from addon.redaction import redact_own_url
 from tests.e2e.client import Answer, ask, bearer
+from tests.e2e.conftest import ONE_STREAM
 from tests.hub import Hub, Image, Status
 from tests.hub.faults import Delay, Delivery
 from tests.hub.images import Blob
 from tests.hub.media_types import OCI_MANIFEST
-from tests.running import Mirror, running_mirror
+from tests.running import Mirror, running_mirror, settings_arguments
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -64,8 +65,8 @@ def is_for(own: http.HTTPFlow, story: str) -> bool:
 async def recorded(hub: Hub, folder: Path, *words: str) -> AsyncIterator[Recording]:
     """A mirror that records what happens within the block."""
     file = folder / "flows"
-    own = ("-w", str(file), "--set", "docxy_own_flows=true")
-    async with running_mirror(hub, folder, *own, *words) as mirror:
+    settings = settings_arguments({"docxy_own_flows": "true", **ONE_STREAM})
+    async with running_mirror(hub, folder, "-w", str(file), *settings, *words) as mirror:
         recording = Recording(mirror)
         yield recording
     assert "Traceback" not in mirror.text, mirror.text

@@ -17,17 +17,22 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mitmproxy import http, io
+from mitmproxy.test import tflow
 
 from tests.hub import Hub
 from tests.installed import RUN_SH, installed
-from tests.running import hub_options, settings_arguments
+from tests.running import ADDON, MITMDUMP, hub_options, settings_arguments
 
 on_the_hubs_loop = pytest.mark.asyncio(loop_scope="module")
 
 SECONDS = 60.0
+
+untyped_tflow: Any = tflow
+untyped_writer: Any = io.FlowWriter
 
 
 @dataclass
@@ -253,6 +258,21 @@ def test_killed_itself_it_leaves_no_mirror_and_a_recording(recording: Recording)
         wait_until(lambda: refuses(address))
         os.killpg(process.pid, signal.SIGKILL)
     wait_until(lambda: recording.paths() == ["/health"])
+
+
+def test_mitmdump_reads_one_as_it_is_told_of_no_mode(tmp_path: Path) -> None:
+    flow: http.HTTPFlow = untyped_tflow.tflow(resp=True)
+    assert flow.response
+    flow.response.headers = http.Headers(content_type="application/json")
+    flow.response.content = b'{"errors": [{"code": "NAME_UNKNOWN"}]}'
+    file = tmp_path / "recording"
+    with file.open("wb") as saved:
+        untyped_writer(saved).add(flow)
+    words = [str(MITMDUMP), "-nr", str(file), "-s", str(ADDON), "--flow-detail", "4"]
+    settings = settings_arguments({"confdir": str(tmp_path), "docxy_acme_home": ""})
+    read = subprocess.run([*words, *settings], capture_output=True, text=True, timeout=SECONDS)
+    assert read.returncode == 0, read
+    assert "NAME_UNKNOWN: the registry has no such repository." in read.stdout
 
 
 def test_without_a_command_it_says_how_it_is_used(recording: Recording) -> None:
