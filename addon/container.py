@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from addon import launch
+from addon.terminal import say
 from addon.words import parse_words
 
 TLS_PORT = 8443
@@ -46,7 +47,7 @@ def main() -> int:
     try:
         sys.argv[1:] = in_container(sys.argv[1:], os.environ)
     except ValueError as e:
-        launch.say(e)
+        say(e)
         return 2
     return launch.main()
 

@@ -19,7 +19,10 @@ from pathlib import Path
 from addon import acme
 from addon.listeners import Listener, check_listeners
 from addon.plan import make_plan
-from addon.words import Words, parse_words
+from addon.supervisor import supervise
+from addon.terminal import say
+from addon.words import Words, parse_words, split_workers
+from addon.worker import parse_worker
 
 PROJECT = Path(__file__).resolve().parent.parent
 ACME_HOME = "~/.acme.sh"
@@ -134,32 +137,45 @@ def begin() -> None:
     raise_open_files()
 
 
-def say(line: object) -> None:
-    """One line for the user, as run.sh says its own."""
-    print(f"docxy: {line}", file=sys.stderr)
-
-
 def run(tool: Callable[[list[str]], object], arguments: Sequence[str]) -> int:
     """One of mitmproxy's programs in this process; its own exit codes pass on as ``SystemExit``."""
-    sys.argv[0] = "docxy"  # mitmproxy puts it in front of its messages
+    # mitmproxy puts the first in front of its messages; a reload reads the others again.
+    sys.argv[:] = ["docxy", *arguments]
     tool(list(arguments))
     return 0
 
 
+def start_mitmdump(arguments: Sequence[str], *, logs_json: bool) -> int:
+    """The mirror, in this process."""
+    if logs_json:
+        # mitmproxy's line before the mirror is there, and can give it its form.
+        logging.getLogger("mitmproxy.addons.script").setLevel(logging.WARNING)
+    from mitmproxy.tools.main import mitmdump
+
+    return run(mitmdump, arguments)
+
+
 def main() -> int:
-    """Start mitmdump."""
+    """Start mitmdump, or the supervisor of several."""
     begin()
+    worker = parse_worker(os.environ)
+    if worker:
+        # What it is told has been planned, and its ports are open. mitmproxy listens before it
+        # loads a script, so this cannot be an addon's.
+        from addon.inherited import listen_on
+
+        listen_on(worker.listeners)
+        return start_mitmdump(sys.argv[1:], logs_json=worker.logs_json)
     try:
-        start = prepare(sys.argv[1:], os.environ)
+        workers, arguments = split_workers(sys.argv[1:])
+        start = prepare(arguments, os.environ)
+        logs_json = start.words.setting("docxy_log") == "json"
+        if workers > 1 and start.listeners:
+            return supervise(start.listeners, workers, start.arguments, logs_json=logs_json)
     except ValueError as e:
         say(e)
         return 2
-    from mitmproxy.tools.main import mitmdump
-
-    if start.words.setting("docxy_log") == "json":
-        # mitmproxy's line before the mirror is there, and can give it its form.
-        logging.getLogger("mitmproxy.addons.script").setLevel(logging.WARNING)
-    return run(mitmdump, start.arguments)
+    return start_mitmdump(start.arguments, logs_json=logs_json)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from addon.ownclients import OwnClients
 from addon.ownflows import OwnFlows
 from addon.pulls import Pulls
 from addon.requestlog import log_account
+from addon.service import Service
 from addon.sockets import ClientSockets
 from addon.startup import Deferred, Startup
 from addon.tls import Certificates
@@ -43,6 +44,8 @@ _startup: Startup = Startup(
 addons = [
     # First: whatever the others say has its form.
     _logs,
+    # Before the others: whoever is told of a mirror that serves hears no more of it once it ends.
+    Service(_certificates, _monitoring.readiness.drains),
     # A pull ends before the connections that it asks over.
     Pulls(lambda: _startup.fetcher, _certificates, _own_clients),
     _startup,

@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from addon.launch import say
+from addon.terminal import say
+from addon.words import refuse_workers
 
 USAGE = "use: ./run.sh record FILE [the mirror's options] -- COMMAND…"
 
@@ -73,6 +74,10 @@ def parse_order(words: Sequence[str]) -> Order:
     if not said or said[0].startswith("-") or not said[0] or not command:
         raise Failed(USAGE, 2)
     file, *options = said
+    try:
+        refuse_workers(options, "record")
+    except ValueError as e:
+        raise Failed(str(e), 2) from e
     return Order(Path(file).absolute(), tuple(options), tuple(command))
 
 
@@ -80,6 +85,8 @@ def mirror_arguments(order: Order) -> list[str]:
     """What the mirror is told: what record stands for comes last, and wins."""
     return [
         *_unless_said(order, "docxy_acme_home="),
+        # Once the command has ended nobody is left who waits for an answer.
+        *_unless_said(order, "docxy_drain_timeout=0"),
         # What the mirror sends belongs to what is looked for in a recording.
         *_unless_said(order, "docxy_own_flows=true"),
         # It lives as long as one command, beside the mirror that is watched.

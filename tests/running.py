@@ -59,6 +59,8 @@ class Mirror:
             for line in self.log:
                 if part in line:
                     return line
+            if self.process.returncode is not None:
+                deadline = min(deadline, time.monotonic() + 0.5)  # it has said its last line
             await asyncio.sleep(0.02)
         raise AssertionError(f"no line with {part!r} in:\n{self.text}")
 
@@ -67,6 +69,11 @@ class Mirror:
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         line = next(line for line in status.splitlines() if line.startswith("VmRSS:"))
         return int(line.split()[1]) * 1024
+
+    def children(self) -> list[int]:
+        """The processes that it has started and that run now."""
+        found = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
+        return [int(pid) for pid in found.split()]
 
     async def stop(self) -> int:
         """End it as a service manager does; its exit code."""
@@ -110,6 +117,7 @@ async def running_mirror(
     addon: Path = ADDON,
     prefix: Sequence[str] = (),
     program: str = "",
+    workers: int = 0,
 ) -> AsyncIterator[Mirror]:
     """A mirror in front of a Hub, ended with the block.
 
@@ -126,6 +134,7 @@ async def running_mirror(
         addon: another addon than the mirror.
         prefix: words before mitmdump's own, such as those that run it elsewhere.
         program: another of mitmproxy's than mitmdump.
+        workers: start so many under a supervisor, and wait until all of them serve.
     """
     port = port or free_port(host)
     if modes is None:
@@ -134,30 +143,40 @@ async def running_mirror(
     if addon == ADDON:
         words += ["--set", "docxy_acme_home="]
         # What no client asked for would stand in the Hub's log wherever a test looks into it.
-        if not any(word.startswith("docxy_warm_time=") for word in arguments):
-            words += ["--set", "docxy_warm_time=0"]
-        # Many mirrors at a time would want the one port.
-        if not any(word.startswith("docxy_metrics=") for word in arguments):
-            words += ["--set", "docxy_metrics="]
+        # And what a test has left running is no reason to wait at its end. Many mirrors at a time
+        # would want the one port for metrics.
+        for usual in ("docxy_warm_time=0", "docxy_drain_timeout=0", "docxy_metrics="):
+            name = usual.partition("=")[0]
+            if not any(word.startswith(f"{name}=") for word in arguments):
+                words += ["--set", usual]
     words += hub_options(hub) if hub else []
     if certificate:
         names = ("docxy_cert_path", "docxy_key_path")
         words += settings_arguments(dict(zip(names, map(str, certificate), strict=True)))
+    command = [str(MITMDUMP.with_name(program) if program else MITMDUMP), "-s", str(addon)]
+    if workers:
+        command = [sys.executable, "-P", "-m", "addon.launch", "--workers", str(workers)]
     process = await asyncio.create_subprocess_exec(
         *prefix,
-        str(MITMDUMP.with_name(program) if program else MITMDUMP),
-        "-s",
-        str(addon),
+        *command,
         *words,
         *arguments,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
-        env={**os.environ, "PYTHONUNBUFFERED": "1", **(environ or {})},
+        env={
+            **os.environ,
+            "PYTHONUNBUFFERED": "1",
+            "DOCXY_STATE_DIR": str(confdir),
+            **(environ or {}),
+        },
     )
     mirror = Mirror(process, host, port, ca_file)
     reader = asyncio.get_running_loop().create_task(_read(process, mirror.log))
     try:
         await _wait_for_port(mirror)
+        if workers:
+            # The port is the supervisor's, and open before anybody serves.
+            await mirror.log_line(f"{workers} workers serve", 2 * START_SECONDS)
         yield mirror
     finally:
         with contextlib.suppress(TimeoutError):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from addon import congestion, logs, monitoring, oldest, options, tls
+from addon import congestion, drain, logs, monitoring, oldest, options, tls
 from addon.exchange import STORY
 from addon.ownflows import SENT
 
@@ -29,10 +29,12 @@ WITH_MITMPROXY = {
     "container",
     "contentviews",
     "doorkeeper",
+    "drain",
     "endings",
     "exchange",
     "hooks",
     "idle",
+    "inherited",
     "inner",
     "inspection",
     "inspector",
@@ -48,7 +50,9 @@ WITH_MITMPROXY = {
     "pulls",
     "recorder",
     "records",
+    "reload",
     "replays",
+    "service",
     "sockets",
     "startup",
     "tls",
@@ -167,6 +171,7 @@ DECLARED = {
         monitoring.OPTION,
         oldest.OPTION,
         logs.OPTION,
+        drain.OPTION,
     )
 }
 

@@ -144,10 +144,14 @@ class Got:
 
 
 @contextlib.asynccontextmanager
-async def new_session(tls: ssl.SSLContext) -> AsyncIterator[aiohttp.ClientSession]:
-    """Connections as new as an engine's that has not pulled for a while."""
+async def new_session(
+    tls: ssl.SSLContext, source: str = ""
+) -> AsyncIterator[aiohttp.ClientSession]:
+    """Connections as new as an engine's that has not pulled for a while, from an address."""
     async with aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(ssl=tls, limit=0),
+        connector=aiohttp.TCPConnector(
+            ssl=tls, limit=0, local_addr=(source, 0) if source else None
+        ),
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
         timeout=aiohttp.ClientTimeout(total=SECONDS),
@@ -158,10 +162,15 @@ async def new_session(tls: ssl.SSLContext) -> AsyncIterator[aiohttp.ClientSessio
 
 
 async def pull(
-    url: str, image: str, tls: ssl.SSLContext, style: Style = "docker", reference: str = "latest"
+    url: str,
+    image: str,
+    tls: ssl.SSLContext,
+    style: Style = "docker",
+    reference: str = "latest",
+    source: str = "",
 ) -> list[Step]:
-    """Pull an image from an address; the requests that it took."""
-    async with new_session(tls) as session:
+    """Pull an image from a registry, from an address of one's own; the requests that it took."""
+    async with new_session(tls, source) as session:
         one = Pull(session, URL(url), f"library/{image}", style)
         await one.run(reference)
     return one.steps
