@@ -1,4 +1,4 @@
-"""Who is served what: the whole mirror, or only what plain HTTP is fit for.
+"""Who is served, and what: the whole mirror, or only what plain HTTP is fit for.
 
 Plain HTTP shows tokens and passwords to everyone on the way, so it is for this machine, for a
 private network while there is no certificate, and for a proxy in front that ends TLS itself.
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from addon.errors import Refusal
-from addon.networks import Address, Networks, is_local, parse_address
+from addon.networks import Address, Networks, is_local, parse_address, parse_networks, unmapped
 
 
 class Admission(Enum):
@@ -68,6 +68,37 @@ def client_address(peer: Address, forwarded_for: Sequence[str], trusted: Network
         if client not in trusted:
             return client
     return client
+
+
+def parse_allowed(text: str) -> Networks:
+    """The networks whose clients are served, everybody's where nothing is said.
+
+    Raises:
+        ValueError: an entry is no network, or there is none between the commas: a slip must not
+            open a mirror to everyone.
+    """
+    allowed = parse_networks(text)
+    if text.strip() and not allowed:
+        raise ValueError(f"{text!r} names no network")
+    return allowed
+
+
+def check_allowed(client: Address, allowed: Networks) -> None:
+    """Refuse a client whose address is not in a list that says something.
+
+    Loopback is no exception: whatever passes TCP on from this machine itself (a container engine's
+    port, a tunnel) makes strangers look like it.
+
+    Raises:
+        Refusal: 403.
+    """
+    if allowed and client not in allowed:
+        raise Refusal(
+            403,
+            "DENIED",
+            f"this mirror does not serve {unmapped(client)}; whoever runs it can add the address"
+            " to docxy_allow",
+        )
 
 
 def _without_port(entry: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from addon import local
-from addon.admission import Admission, Door, client_address
+from addon.admission import Admission, Door, check_allowed, client_address
 from addon.answers import with_api_version
 from addon.asked import Asked, no_body
 from addon.errors import MirrorError, UpstreamFailure
@@ -90,10 +90,18 @@ class Pending:
 class Answering:
     """The mirror's behaviour, for one set of settings."""
 
-    def __init__(self, settings: Settings, certificate: Certificate, fetcher: Fetcher) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        certificate: Certificate,
+        fetcher: Fetcher,
+        check: Callable[[Address], None] = lambda client: None,
+    ) -> None:
+        """`check` is told of each client that asks, and raises `Refusal` for one too many."""
         self._settings = settings
         self._certificate = certificate
         self._fetcher = fetcher
+        self._check = check
 
     def answer(self, request: Incoming) -> Reply | Pending:
         """What the request gets. A refusal is a reply."""
@@ -117,6 +125,8 @@ class Answering:
             # For everyone: the authority asks before there is a certificate.
             return self._local(parse_route(request.method, request.target), request)
         admission = self._admit(request)
+        if request.path != "/health":
+            self._check_client(request)
         if admission is Admission.REDIRECT and request.path != "/health":
             base_url = self._https_base(request)
             return local.redirect_to_https(request.method, base_url, request.target)
@@ -131,6 +141,13 @@ class Answering:
             return Admission.MIRROR
         door = Door(self._certificate.present, self._settings.behind_proxy)
         return door.admit(request.peer, tls=request.tls)
+
+    def _check_client(self, request: Incoming) -> None:
+        if request.is_replayed or request.is_own:
+            return
+        client = self.client(request)
+        check_allowed(client, self._settings.allowed)
+        self._check(client)
 
     def _local(self, route: Route, request: Incoming) -> Reply:
         if isinstance(route, AcmeChallenge):

@@ -143,6 +143,7 @@ class InnerConnection:
             current().failure = str(e)
             self._finish()
             raise
+        current().given_bytes = body.given
         if body.is_complete:
             self._finish()
         return data
@@ -156,6 +157,7 @@ class InnerConnection:
         if is_small and not body.is_complete and not self._closed and is_ready(reply.body):
             # In one piece, so that it leaves for the client in one packet.
             head += await body.read()
+            current().given_bytes = body.given
         if body.is_complete or self._closed:
             self._finish()
         return head
@@ -202,6 +204,7 @@ class FramedBody:
         self._body = reply.body
         self._left = reply.length
         self._pace = Pace()
+        self.given = 0  # bytes of the body, without its framing
         self.has_body = has_body
         self.is_complete = not has_body or reply.length == 0
 
@@ -212,6 +215,7 @@ class FramedBody:
             OSError: the source broke off, or holds more or less than the head promised.
         """
         chunk = await self._gather()
+        self.given += len(chunk)
         if self._left is None:
             self.is_complete = not chunk
             return b"%x\r\n%s\r\n" % (len(chunk), chunk)

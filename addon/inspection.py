@@ -10,9 +10,9 @@ import mitmproxy.types
 from mitmproxy import command, ctx, exceptions, flow, http
 
 from addon.concealed import shown_url
+from addon.exchange import ASKED, STORY
 from addon.explaining import explain
 from addon.fetching import Fetcher
-from addon.hooks import ASKED, STORY
 from addon.inventory import inventory_text, lines_to, stocks
 from addon.ownflows import SENT
 from addon.seen import MAX_SHOWN, ClientRequest, Facts, OwnRequest, Sendings, number

@@ -4,6 +4,7 @@ mitmproxy runs this file under a name of its own, so nothing is defined here.
 """
 
 from addon.contentviews import ContentViews
+from addon.doorkeeper import Doorkeeper
 from addon.hooks import Flows
 from addon.idle import IdleAddons
 from addon.inspection import Inspection
@@ -20,7 +21,8 @@ _certificates = Certificates()
 _own_clients = OwnClients()
 _flows = Flows(_own_clients)
 _own_flows = OwnFlows()
-_startup = Startup(_flows, _certificates, _own_flows)
+_doorkeeper = Doorkeeper(_own_clients)
+_startup = Startup(_flows, _certificates, _own_flows, _doorkeeper)
 
 addons = [
     # First: a pull ends before the connections that it asks over.
@@ -28,6 +30,8 @@ addons = [
     _startup,
     _certificates,
     _flows,
+    # A request that was answered at once takes none of its time.
+    _doorkeeper,
     # What they hear of a flow has been told in it by then.
     _own_clients,
     _own_flows,

@@ -72,6 +72,15 @@ def unmapped(address: Address) -> Address:
     return address
 
 
+def subscriber(address: Address) -> Address:
+    """What an address is counted as: itself, or the beginning of its /64 in IPv6.
+
+    A /64 is what one subscriber has at least (RFC 6177), so its addresses cost nothing.
+    """
+    plain = unmapped(address)
+    return IPv6Address(int(plain) >> 64 << 64) if isinstance(plain, IPv6Address) else plain
+
+
 # Peers that plain HTTP is fit for: this machine and a local network.
 _LOCAL = _parsed(
     "127.0.0.0/8",

@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from addon.admission import parse_allowed
 from addon.bounds import BOUNDS, Bounds, parse_bounds
+from addon.clientlimits import CLIENT_LIMITS, ClientLimits, parse_client_limits
 from addon.names import parse_repository
 from addon.networks import Networks, parse_networks
 from addon.option import Option
@@ -63,6 +65,13 @@ OPTIONS = (
         " taken from these only. Needs docxy_public_url.",
     ),
     Option(
+        "docxy_allow",
+        str,
+        "",
+        "Networks (CIDR, separated by commas) of the clients that are served; loopback is served if"
+        " it is listed. /health and the ACME challenge are for everybody. Default: all.",
+    ),
+    Option(
         "docxy_acme_webroot",
         str,
         "",
@@ -91,6 +100,7 @@ OPTIONS = (
     *WAY_OUT,
     *BOUNDS,
     *WARMING,
+    *CLIENT_LIMITS,
 )
 
 
@@ -107,6 +117,9 @@ class Settings:
     warming: WarmLimits = field(default_factory=WarmLimits)
     show_secrets: bool = False
     own_flows: bool = False
+    allowed: Networks = field(default_factory=Networks)
+    """Of the clients that are served; everybody is where it is empty."""
+    client_limits: ClientLimits = field(default_factory=ClientLimits)
 
 
 def parse_settings(values: Mapping[str, Any]) -> Settings:
@@ -136,6 +149,8 @@ def parse_settings(values: Mapping[str, Any]) -> Settings:
         warming=parse_warming(values),
         show_secrets=values["docxy_show_secrets"],
         own_flows=values["docxy_own_flows"],
+        allowed=_parsed(values, "docxy_allow", parse_allowed),
+        client_limits=parse_client_limits(values),
     )
 
 

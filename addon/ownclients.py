@@ -10,8 +10,9 @@ from collections import deque
 
 from mitmproxy import http
 
-from addon.hooks import STORY, client_of
+from addon.exchange import STORY
 from addon.loopback import Peer
+from addon.messages import client_of
 from addon.seen import Facts
 
 # Seconds for mitmproxy to end a flow whose last byte has come; a person may hold it back.

@@ -17,6 +17,7 @@ from mitmproxy.addonmanager import Loader
 
 from addon import __version__, defaults
 from addon.answering import Answering
+from addon.doorkeeper import Doorkeeper
 from addon.fetching import Fetcher
 from addon.hooks import Flows
 from addon.loglines import PAGE, LogLines
@@ -53,8 +54,15 @@ _READ = frozenset({option.name for option in OPTIONS} | _MITMPROXYS)
 class Startup:
     """Reads the options and gives `flows` what answers by them."""
 
-    def __init__(self, flows: Flows, certificates: Certificates, own_flows: OwnFlows) -> None:
+    def __init__(
+        self,
+        flows: Flows,
+        certificates: Certificates,
+        own_flows: OwnFlows,
+        doorkeeper: Doorkeeper,
+    ) -> None:
         self._flows = flows
+        self._doorkeeper = doorkeeper
         self._own_flows = own_flows
         self._certificates = certificates
         self._lines = LogLines()
@@ -146,7 +154,9 @@ class Startup:
         self._warm(upstream, settings)
         fetcher = Fetcher(upstream, bounds.ahead)
         self._fetchers.append(fetcher)
-        self._flows.answering = Answering(settings, self._certificates, fetcher)
+        self._doorkeeper.apply(settings.client_limits, settings.behind_proxy)
+        check = self._doorkeeper.check
+        self._flows.answering = Answering(settings, self._certificates, fetcher, check)
 
     def _warm(self, upstream: Upstream, settings: Settings) -> None:
         if self._warming:

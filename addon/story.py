@@ -52,6 +52,7 @@ class Story:
     requests: int = 0
     waited: float = 0.0  # seconds in which no connection was free or open
     head: float = 0.0
+    given_bytes: int = 0  # of the answer's body, given on to mitmproxy
     resumed: int = 0
     lagged: int = 0
     limit: str = ""

@@ -33,6 +33,7 @@ from mitmproxy.proxy.layers.http._events import (
 from mitmproxy.proxy.layers.http._http1 import Http1Server, TBodyReader
 from mitmproxy.proxy.server import ConnectionHandler
 
+from addon.clientline import ClientLine
 from addon.errors import CONTENT_TYPE, code_for, format_error
 from addon.packets import together
 from addon.records import revealed
@@ -161,6 +162,14 @@ def close_left_open(client: Client) -> None:
     left = handler.transports.get(client) if handler else None
     if left and left.writer:
         left.writer.close()
+
+
+def line_of(client: Client) -> ClientLine | None:
+    """A client's socket; None where there is none, as of QUIC."""
+    handler = _connections().get(client.id)
+    io = handler.transports.get(client) if handler else None
+    transport = io.writer.transport if io and isinstance(io.writer, asyncio.StreamWriter) else None
+    return ClientLine(transport) if transport else None
 
 
 async def end_clients(seconds: float = 1.0) -> None:

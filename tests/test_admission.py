@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from addon.admission import Admission, Door, client_address
+from addon.admission import Admission, Door, check_allowed, client_address, parse_allowed
 from addon.errors import Refusal
 from addon.networks import Networks, parse_address, parse_networks
 
@@ -145,6 +145,57 @@ def test_random_entries_are_skipped_or_are_an_address_that_stands_there() -> Non
             others.add(client)
             assert any(_means(part, client) for part in re.split(r"[^0-9a.:]", line)), line
     assert len(others) > 10
+
+
+@pytest.mark.parametrize(
+    ("allowed", "client"),
+    [
+        pytest.param("", "203.0.113.9", id="nothing is said"),
+        pytest.param("", "2001:470::7", id="nothing is said, IPv6"),
+        pytest.param("203.0.113.0/24", "203.0.113.9", id="in the network"),
+        pytest.param("203.0.113.9", "203.0.113.9", id="the address itself"),
+        pytest.param("10.0.0.0/8, 203.0.113.0/24", "203.0.113.9", id="in the second network"),
+        pytest.param("203.0.113.0/24", "::ffff:203.0.113.9", id="IPv4-mapped"),
+        pytest.param("2001:470::/32", "2001:470::7", id="IPv6"),
+        pytest.param("127.0.0.0/8", "127.0.0.1", id="loopback that is listed"),
+        pytest.param("0.0.0.0/0,::/0", "2001:470::7", id="everything is said"),
+    ],
+)
+def test_a_client_is_allowed(allowed: str, client: str) -> None:
+    check_allowed(parse_address(client), parse_allowed(allowed))
+
+
+@pytest.mark.parametrize(
+    ("allowed", "client", "shown"),
+    [
+        pytest.param("203.0.113.0/24", "203.0.114.9", "203.0.114.9", id="beside the network"),
+        pytest.param("203.0.113.0/24", "2001:470::7", "2001:470::7", id="of the other family"),
+        pytest.param("203.0.113.0/24", "::ffff:1.1.1.1", "serve 1.1.1.1;", id="IPv4-mapped"),
+        # Whatever passes TCP on from this machine makes strangers look like it.
+        pytest.param("203.0.113.0/24", "127.0.0.1", "127.0.0.1", id="loopback"),
+        pytest.param("0.0.0.0/0", "::1", "::1", id="IPv6 loopback"),
+    ],
+)
+def test_a_client_that_is_not_listed_is_refused(allowed: str, client: str, shown: str) -> None:
+    with pytest.raises(Refusal, match=re.escape(shown)) as refused:
+        check_allowed(parse_address(client), parse_allowed(allowed))
+    assert (refused.value.status, refused.value.code) == (403, "DENIED")
+    assert "docxy_allow" in refused.value.message
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("example.com", id="a name"),
+        pytest.param("10.0.0.1/8", id="bits behind the prefix"),
+        # A slip must not open a mirror to everyone.
+        pytest.param(",", id="a comma alone"),
+        pytest.param(" , ,", id="commas and blanks"),
+    ],
+)
+def test_a_list_that_names_no_network_is_an_error(text: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(repr(text))):
+        parse_allowed(text)
 
 
 def _means(text: str, address: object) -> bool:

@@ -61,6 +61,7 @@ def answering(
     public_url: str = "",
     behind_proxy: str = "",
     acme_webroot: Path | None = None,
+    allow: str = "",
 ) -> Answering:
     settings = Settings(
         registry,
@@ -69,6 +70,7 @@ def answering(
         public_url,
         parse_networks(behind_proxy),
         acme_webroot,
+        allowed=parse_networks(allow),
     )
     upstream = Upstream(registry, (outbound or fake()).outbound, Limits(), BlobLimits(1, 1, 1))
     fetcher = Fetcher(upstream, AheadLimits(1, 0, 1, images=0))
@@ -413,6 +415,52 @@ def test_the_client_is_whom_the_trusted_proxy_names() -> None:
         assert mirror.client(request) == parse_address(expected)
 
 
+@pytest.mark.parametrize("target", ["/v2/", "/v2/a/manifests/x", "/auth/token", "/x", "/health/x"])
+@pytest.mark.parametrize("certificate", [None, CERTIFICATE], ids=["plain", "in the clear"])
+async def test_who_is_not_allowed_is_refused_before_anything_goes_upstream(
+    target: str, certificate: Certificate | None
+) -> None:
+    outbound = fake()
+    request = replace(REQUEST, target=target, fields=[CREDENTIALS])
+    reply = at_once(answering(outbound, certificate, allow="10.0.0.0/8"), request)
+    assert (reply.status, await error_code(reply)) == (403, "DENIED")
+    assert outbound.asked == []
+    assert (field(reply, VERSION[0]) == VERSION[1]) == target.startswith("/v2/")
+
+
+@pytest.mark.parametrize("how", ["is_own", "is_replayed"])
+def test_whoever_runs_the_mirror_is_always_allowed(how: str) -> None:
+    mirror = answering(allow="10.0.0.0/8")
+    assert at_once(mirror, REQUEST).status == 403
+    assert at_once(mirror, replace(REQUEST, **{how: True})).status == 401  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("target", ["/health", "/health?x"])
+def test_health_is_for_everybody(target: str) -> None:
+    mirror = answering(allow="10.0.0.0/8", certificate=CERTIFICATE)
+    assert at_once(mirror, replace(TLS, target=target)).status == 200
+    assert at_once(mirror, replace(TLS, target="/v2/")).status == 403
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "status"),
+    [
+        pytest.param("10.0.0.1", "198.51.100.7", 401, id="a client that is allowed"),
+        pytest.param("10.0.0.1", "203.0.113.9", 403, id="a client that is not"),
+        pytest.param("10.0.0.1", "198.51.100.7, 203.0.113.9", 403, id="one that makes one up"),
+        pytest.param("10.0.0.1", "nonsense", 403, id="a proxy that names nobody"),
+    ],
+)
+def test_behind_a_proxy_it_is_the_client_that_must_be_allowed(
+    peer: str, forwarded: str, status: int
+) -> None:
+    mirror = answering(
+        public_url="https://public.example", behind_proxy="10.0.0.0/8", allow="198.51.100.0/24"
+    )
+    request = replace(REQUEST, peer=parse_address(peer), fields=[("X-Forwarded-For", forwarded)])
+    assert at_once(mirror, request).status == status
+
+
 CHALLENGE = "/.well-known/acme-challenge/a-token"
 
 
@@ -429,7 +477,7 @@ def webroot(tmp_path: Path) -> Path:
 async def test_the_authority_reads_its_challenge_from_anywhere(
     webroot: Path, method: str, certificate: Certificate | None
 ) -> None:
-    mirror = answering(certificate=certificate, acme_webroot=webroot)
+    mirror = answering(certificate=certificate, acme_webroot=webroot, allow="10.0.0.0/8")
     reply = at_once(mirror, replace(PLAIN, method=method, target=CHALLENGE))
     assert (reply.status, await reply.body.read()) == (200, b"a-token.thumb")
 

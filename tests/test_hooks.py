@@ -10,26 +10,19 @@ from typing import Literal
 import pytest
 from mitmproxy import connection, ctx, http
 from mitmproxy.proxy import mode_specs, server_hooks
-from mitmproxy.test import taddons, tflow, tutils
+from mitmproxy.test import taddons, tflow
 
 from addon.answering import Answering, Incoming, Pending
-from addon.hooks import (
-    ASKED,
-    MAX_LOGGED,
-    NOT_REPLAYED,
-    Flows,
-    Sink,
-    may_have_body,
-    to_replayed,
-    to_shown,
-    to_value,
-)
+from addon.exchange import ASKED
+from addon.hooks import Flows
 from addon.inner import PORT
-from addon.networks import parse_address
+from addon.messages import Sink
 from addon.ownflows import SENT
 from addon.records import revealed
 from addon.replaying import AS_NOBODY, REPLAYED
+from addon.replays import NOT_REPLAYED
 from addon.reply import Reply, whole
+from tests.flows import make_flow
 
 URL = "https://registry.example/v2/library/alpine/manifests/latest"
 
@@ -63,20 +56,6 @@ def flows() -> Iterator[Flows]:
     flows = Flows()
     with taddons.context(flows):  # type: ignore[no-untyped-call]
         yield flows
-
-
-def make_flow(
-    method: str = "GET", path: str = "/v2/", fields: dict[str, str] | None = None
-) -> http.HTTPFlow:
-    headers = http.Headers([(n.encode(), v.encode()) for n, v in (fields or {}).items()])
-    request = tutils.treq(
-        method=method.encode(), path=path.encode(), headers=headers, content=None, authority=b""
-    )
-    flow = tflow.tflow(req=request)
-    flow.client_conn.proxy_mode = mode_specs.ProxyMode.parse("reverse:https://registry.example")
-    flow.client_conn.sockname = ("127.0.0.1", 8080)
-    flow.live = True
-    return flow
 
 
 async def test_what_is_known_is_answered_at_once(flows: Flows) -> None:
@@ -356,80 +335,6 @@ def test_only_tcp_is_served(flows: Flows, protocol: Literal["tcp", "udp"], refus
     client.transport_protocol = protocol
     flows.client_connected(client)
     assert bool(client.error) is refused
-
-
-@pytest.mark.parametrize(
-    ("fields", "version", "expected"),
-    [
-        ({}, "HTTP/1.1", False),
-        ({"Content-Length": "0"}, "HTTP/1.1", False),
-        ({"Content-Length": "1"}, "HTTP/1.1", True),
-        ({"Content-Length": "0, 5"}, "HTTP/1.1", True),
-        ({"Transfer-Encoding": "chunked"}, "HTTP/1.1", True),
-        ({}, "HTTP/2.0", True),
-    ],
-)
-def test_which_requests_may_have_a_body(
-    fields: dict[str, str], version: str, expected: bool
-) -> None:
-    request = make_flow(fields=fields).request
-    request.http_version = version
-    assert may_have_body(request) is expected
-
-
-@pytest.mark.parametrize(
-    ("raw", "value"),
-    [
-        (b"a, b", "a, b"),
-        (b"a\r\n b", "a b"),
-        (b"a\rX-Evil: 1", "a X-Evil: 1"),
-        (b"a\0b", "a b"),
-        (b"\xe9", "é"),
-    ],
-)
-def test_a_fields_value_is_one_line(raw: bytes, value: str) -> None:
-    assert to_value(raw) == value
-
-
-def test_what_is_logged_is_one_short_line() -> None:
-    assert to_shown("GET /v2/\x1b[31m\r\n\0") == "GET /v2/\N{REPLACEMENT CHARACTER}[31m" + (
-        "\N{REPLACEMENT CHARACTER}" * 3
-    )
-    assert to_shown("a" * MAX_LOGGED) == "a" * MAX_LOGGED
-    assert to_shown("a" * 70_000) == "a" * MAX_LOGGED + "…"
-
-
-@pytest.mark.parametrize(
-    ("value", "is_held"),
-    [
-        pytest.param("Bearer [redacted]", False, id="redacted"),
-        pytest.param("Bearer abc", True, id="held by the recording"),
-    ],
-)
-def test_what_is_replayed_shows_the_credentials_that_the_recording_holds(
-    caplog: pytest.LogCaptureFixture, value: str, is_held: bool
-) -> None:
-    caplog.set_level("INFO")
-    fields = [("Accept", "a/b"), ("Authorization", value)]
-    incoming = Incoming("GET", "/v2/a/tags/list", fields, parse_address("127.0.0.1"), "::1", 1)
-    replayed, how = to_replayed(incoming, make_flow())
-    assert replayed.is_replayed
-    assert replayed.fields == (fields if is_held else fields[:1])
-    assert how == (REPLAYED if is_held else AS_NOBODY)
-    assert ("/v2/a/tags/list is replayed anonymously" in caplog.text) is not is_held
-
-
-async def test_a_form_without_its_password_is_replayed_as_anybody_asks() -> None:
-    incoming = Incoming("POST", "/auth/token", [], parse_address("127.0.0.1"), "::1", 1)
-    flow = make_flow("POST")
-    flow.request.content = b"scope=a&password=[redacted]"
-    replayed, how = to_replayed(incoming, flow)
-    assert (replayed.method, replayed.target) == ("GET", "/auth/token?scope=a")
-    assert await replayed.form() == b""
-    assert how == AS_NOBODY
-    flow.request.content = b"scope=a&password=wonderland"
-    replayed, how = to_replayed(incoming, flow)
-    assert (replayed.method, replayed.target, how) == ("POST", "/auth/token", REPLAYED)
 
 
 def ended(flows: Flows, flow: http.HTTPFlow, status: int = 200) -> None:

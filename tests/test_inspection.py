@@ -12,8 +12,8 @@ from mitmproxy import exceptions, http
 from mitmproxy.addons.view import View
 from mitmproxy.test import taddons, tflow
 
+from addon.exchange import ASKED, STORY
 from addon.fetching import Fetcher
-from addon.hooks import ASKED, STORY
 from addon.inspection import NO_FLOWS, NO_MIRROR, Inspection
 from addon.ownflows import SENT
 from addon.pulllimits import NOT_HEARD

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from addon import congestion, oldest, options, tls
-from addon.hooks import STORY
+from addon.exchange import STORY
 from addon.ownflows import SENT
 
 ROOT = Path(__file__).parent.parent
@@ -27,12 +27,15 @@ UNTESTED = {"__init__", "mirror", "views.__init__"}
 # Modules with I/O, or mitmproxy's own shape. All others work with neither mitmproxy nor aiohttp.
 WITH_MITMPROXY = {
     "contentviews",
+    "endings",
+    "exchange",
     "hooks",
     "idle",
     "inner",
     "inspection",
     "inspector",
     "launch",
+    "messages",
     "mirror",
     "oldest",
     "ownclients",
@@ -41,6 +44,7 @@ WITH_MITMPROXY = {
     "pulls",
     "recorder",
     "records",
+    "replays",
     "sockets",
     "startup",
     "tls",

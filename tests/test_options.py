@@ -54,6 +54,7 @@ def test_everything_that_the_owner_says_is_parsed(tmp_path: Path) -> None:
         docxy_official="",
         docxy_public_url="https://M.example/",
         docxy_behind_proxy="10.0.0.0/8",
+        docxy_allow="203.0.113.0/24",
         docxy_redirect_private="198.18.0.0/15, 127.0.0.1",
         docxy_acme_webroot=str(tmp_path),
         docxy_connect_timeout=1,
@@ -77,6 +78,7 @@ def test_everything_that_the_owner_says_is_parsed(tmp_path: Path) -> None:
         behind_proxy=parse_networks("10.0.0.0/8"),
         acme_webroot=tmp_path,
         show_secrets=True,
+        allowed=parse_networks("203.0.113.0/24"),
     )
 
 
@@ -99,6 +101,8 @@ def test_a_home_is_known_by_its_tilde(tmp_path: Path, monkeypatch: pytest.Monkey
         pytest.param("docxy_public_url", "https://[::1", id="a public address with half a bracket"),
         pytest.param("docxy_behind_proxy", "proxy.example", id="a proxy by name"),
         pytest.param("docxy_behind_proxy", "10.0.0.1/8", id="bits behind the prefix"),
+        pytest.param("docxy_allow", "10.0.0.1/8", id="clients, bits behind the prefix"),
+        pytest.param("docxy_allow", ",", id="clients, none between the commas"),
         pytest.param("docxy_redirect_private", "10.0.0.0/40", id="too long a prefix"),
         pytest.param("docxy_acme_webroot", "/nowhere/at/all", id="a folder that is not there"),
         pytest.param("docxy_acme_webroot", "/etc/passwd", id="a file for a folder"),

@@ -8,7 +8,7 @@ from mitmproxy import http
 from mitmproxy.test import tflow
 
 from addon import ownclients
-from addon.hooks import STORY
+from addon.exchange import STORY
 from addon.ownclients import OwnClients
 
 untyped_tflow: Any = tflow

@@ -14,6 +14,7 @@ from mitmproxy.test import taddons
 
 from addon import defaults
 from addon.bounds import parse_bounds
+from addon.doorkeeper import Doorkeeper
 from addon.hooks import Flows
 from addon.loglines import LogLines
 from addon.options import OPTIONS, Settings
@@ -36,7 +37,7 @@ class Started:
 @pytest_asyncio.fixture
 async def started() -> AsyncIterator[Started]:
     flows, certificates = Flows(), Certificates()
-    startup = Startup(flows, certificates, OwnFlows())
+    startup = Startup(flows, certificates, OwnFlows(), Doorkeeper())
     with taddons.context(startup, certificates) as context:  # type: ignore[no-untyped-call]
         yield Started(context, startup, flows)
         await startup.done()

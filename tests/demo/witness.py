@@ -7,7 +7,7 @@ import time
 
 from mitmproxy import http
 
-from addon.hooks import ASKED
+from addon.exchange import ASKED
 
 
 class Witness:

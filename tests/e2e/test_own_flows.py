@@ -16,7 +16,7 @@ from mitmproxy.io import FlowReader
 
 from addon.concealed import shown_url
 from addon.contentviews import kinds
-from addon.hooks import STORY
+from addon.exchange import STORY
 from addon.ownflows import FAILED_MARK, OWN_MARK, SENT
 from tests.e2e.client import Answer, ask, bearer
 from tests.hub import Hub, Image, Status

@@ -14,7 +14,7 @@ import pytest
 from mitmproxy.addons.view import View
 from mitmproxy.test import taddons
 
-from addon.hooks import STORY
+from addon.exchange import STORY
 from addon.inspection import Inspection
 from addon.ownflows import SENT
 from tests.e2e.client import ask, bearer

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from tests.e2e.client import ask, bearer
 from tests.hub import ExpiredRedirect, HangUp, Hub, Status
 from tests.hub.faults import Delivery
 from tests.hub.images import Blob
-from tests.running import Mirror, running_mirror
+from tests.running import Mirror, running_mirror, settings_arguments
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 SIZE = 12_000_000
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def mirror(
+    shared_hub: Hub, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Mirror]:
+    """One that takes a blob as one stream: on a busy machine even loopback is a long line."""
+    confdir = tmp_path_factory.mktemp("confdir")
+    settings = settings_arguments({"docxy_remember": "false", "docxy_pieces": "1"})
+    async with running_mirror(shared_hub, confdir, *settings) as mirror:
+        yield mirror
 
 
 @pytest.fixture
