@@ -136,7 +136,8 @@ def say(line: object) -> None:
 
 def run(tool: Callable[[list[str]], object], arguments: Sequence[str]) -> int:
     """One of mitmproxy's programs in this process; its own exit codes pass on as ``SystemExit``."""
-    sys.argv[0] = "docxy"  # mitmproxy puts it in front of its messages
+    # mitmproxy puts the first in front of its messages; a reload reads the others again.
+    sys.argv[:] = ["docxy", *arguments]
     tool(list(arguments))
     return 0
 

@@ -12,6 +12,7 @@ from addon.oldest import InspectedFlows
 from addon.ownclients import OwnClients
 from addon.ownflows import OwnFlows
 from addon.pulls import Pulls
+from addon.service import Service
 from addon.sockets import ClientSockets
 from addon.startup import Deferred, Startup
 from addon.tls import Certificates
@@ -25,7 +26,9 @@ _doorkeeper = Doorkeeper(_own_clients)
 _startup = Startup(_flows, _certificates, _own_flows, _doorkeeper)
 
 addons = [
-    # First: a pull ends before the connections that it asks over.
+    # First: whoever is told of a mirror that serves hears no more of it once it ends.
+    Service(_certificates),
+    # Before the others: a pull ends before the connections that it asks over.
     Pulls(lambda: _startup.fetcher, _certificates, _own_clients),
     _startup,
     _certificates,

@@ -80,6 +80,8 @@ def mirror_arguments(order: Order) -> list[str]:
     """What the mirror is told: what record stands for comes last, and wins."""
     return [
         *_unless_said(order, "docxy_acme_home="),
+        # Once the command has ended nobody is left who waits for an answer.
+        *_unless_said(order, "docxy_drain_timeout=0"),
         # What the mirror sends belongs to what is looked for in a recording.
         *_unless_said(order, "docxy_own_flows=true"),
         *("--listen-port", "0"),

@@ -49,6 +49,10 @@ class Renewal:
             self._told.add(trouble)
             logger.warning("The former certificate stays in use: %s. Looking on.", trouble)
 
+    def forget_told(self) -> None:
+        """Let a trouble that stays be told once more."""
+        self._told.clear()
+
     def _read(self, current: Pair) -> Pair | str:
         """Read the pair, or why it cannot be used; runs in a thread."""
         try:

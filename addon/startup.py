@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import json
 import logging
-import signal
 import socket
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -110,7 +106,6 @@ class Startup:
     async def running(self) -> None:
         """Say where the mirror is, or end the start because of an option that nobody has."""
         self._is_running = True
-        end_with_terminal()
         if self._warming and ctx.options.server:
             self._warming.start()
         unknown = [n for n in ctx.options.deferred if not defaults.is_of_another_program(n)]
@@ -138,8 +133,6 @@ class Startup:
         for outbound in self._outbounds.values():
             await outbound.close()
         self._lines.uninstall()
-        # Last, or a second one would leave the private key behind.
-        asyncio.get_running_loop().remove_signal_handler(signal.SIGHUP)
 
     def _apply(self, settings: Settings) -> None:
         outbound = self._outbounds.get(settings.outbound)
@@ -165,19 +158,6 @@ class Startup:
         upstream.used = self._warming.used
         if self._is_running:
             self._warming.start()
-
-
-def end_with_terminal() -> None:
-    """End the mirror in good order when its terminal is closed, unless nohup keeps it."""
-    if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
-        return
-    # A loop that is not the main thread's has no signals.
-    with contextlib.suppress(RuntimeError, ValueError):
-        if "console.exit" in ctx.master.commands.commands:
-            # urwid reads a closed terminal again and again, and the loop calls nobody any more.
-            signal.signal(signal.SIGHUP, lambda *_: sys.exit(0))
-        else:
-            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, ctx.master.shutdown)
 
 
 class Deferred:

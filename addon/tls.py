@@ -204,23 +204,32 @@ class Certificates:
             "TLS for %s, valid until %s.", ", ".join(pair.names), format_date(pair.not_after)
         )
 
+    async def reread(self) -> None:
+        """Look for a renewal at once, and say again what is wrong with the files."""
+        if self._renewal:
+            self._renewal.forget_told()
+        await self._look()
+
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(self._interval)
             self._remind()
-            renewal, current = self._renewal, self._pair
-            if renewal is None or current is None:
-                continue
-            try:
-                renewed = await renewal.look(current)
-                if self._renewal is not renewal:
-                    continue  # other options were set meanwhile
-                if renewed or not self._file.holds(self._served):
-                    self._serve(renewed or current)
-            except CertificateError as error:
-                renewal.tell(str(error))
-            except Exception as error:  # whatever it is, the next renewal must not be missed
-                renewal.tell(repr(error))
+            await self._look()
+
+    async def _look(self) -> None:
+        renewal, current = self._renewal, self._pair
+        if renewal is None or current is None:
+            return
+        try:
+            renewed = await renewal.look(current)
+            if self._renewal is not renewal or self._pair is not current:
+                return  # other options were set meanwhile, or another look has found it
+            if renewed or not self._file.holds(self._served):
+                self._serve(renewed or current)
+        except CertificateError as error:
+            renewal.tell(str(error))
+        except Exception as error:  # whatever it is, the next renewal must not be missed
+            renewal.tell(repr(error))
 
     def _remind(self) -> None:
         message = self._pair and self._reminder.message(self._pair, self._now())

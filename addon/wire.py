@@ -19,6 +19,7 @@ import h11
 from h11._receivebuffer import ReceiveBuffer
 from mitmproxy import ctx
 from mitmproxy.connection import Client
+from mitmproxy.http import Response
 from mitmproxy.net.tls import starts_like_tls_record
 from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.context import Context
@@ -76,9 +77,30 @@ class MirrorHttpLayer(HttpLayer):
             event = replace(event, response=revealed(event.response))
         yield from super().event_to_child(child, event)
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether no answer is under way."""
+        return not self.streams
+
+    @property
+    def is_between_requests(self) -> bool:
+        """Whether the client had an answer, and nothing of a next request is here."""
+        server = self.connections.get(self.context.client)
+        if not isinstance(server, BoundedHttp1Server):
+            return self.is_idle
+        return server.state == server.read_headers and server.stream_id > 1 and not server.buf
+
+    def close_after_answer(self) -> None:
+        """Take no further request of an HTTP/1 client's, and tell it so where its head is due."""
+        server = self.connections.get(self.context.client)
+        if isinstance(server, BoundedHttp1Server):
+            server.closes = True
+
 
 class BoundedHttp1Server(Http1Server):
     """HTTP/1 with a client: bounded, and every error an OCI error."""
+
+    closes = False  # the connection ends with the answer that is under way
 
     def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
         if isinstance(event, events.DataReceived):
@@ -109,10 +131,20 @@ class BoundedHttp1Server(Http1Server):
 
     def send(self, event: events.Event) -> layer.CommandGenerator[None]:
         """Write an answer; a protocol error that mitmproxy found itself gets our form."""
+        if isinstance(event, ResponseHeaders) and self.closes:
+            event = replace(event, response=_closing(event.response))
         sent = super().send(event)  # type: ignore[arg-type]
         if isinstance(event, ResponseProtocolError):
             sent = cast("layer.CommandGenerator[None]", map(_in_oci_form, _commands(sent)))
         yield from sent
+
+    def mark_done(
+        self, *, request: bool = False, response: bool = False
+    ) -> layer.CommandGenerator[None]:
+        """Go on to the next request, or close where the head that has gone did not say so."""
+        if self.closes and self.response:
+            self.response = _closing(self.response)
+        yield from super().mark_done(request=request, response=response)
 
     def read_headers(self, event: events.ConnectionEvent) -> layer.CommandGenerator[None]:
         """Read a head; what the parser refuses is answered in our form and logged without it."""
@@ -158,7 +190,7 @@ def close_left_open(client: Client) -> None:
 
     mitmproxy 12 forgets to when bytes of a client wait for their turn as it is cut off.
     """
-    handler = _connections().get(client.id)
+    handler = client_connections().get(client.id)
     left = handler.transports.get(client) if handler else None
     if left and left.writer:
         left.writer.close()
@@ -166,7 +198,7 @@ def close_left_open(client: Client) -> None:
 
 def line_of(client: Client) -> ClientLine | None:
     """A client's socket; None where there is none, as of QUIC."""
-    handler = _connections().get(client.id)
+    handler = client_connections().get(client.id)
     io = handler.transports.get(client) if handler else None
     transport = io.writer.transport if io and isinstance(io.writer, asyncio.StreamWriter) else None
     return ClientLine(transport) if transport else None
@@ -177,7 +209,7 @@ async def end_clients(seconds: float = 1.0) -> None:
 
     What the event loop would have to cancel shows as a traceback for each, on Python 3.11.
     """
-    connections = _connections()
+    connections = client_connections()
     for handler in list(connections.values()):
         for transport in list(handler.transports.values()):
             if transport.handler:
@@ -188,9 +220,17 @@ async def end_clients(seconds: float = 1.0) -> None:
                 await asyncio.sleep(0.01)
 
 
-def _connections() -> Mapping[str, ConnectionHandler]:
+def client_connections() -> Mapping[str, ConnectionHandler]:
+    """All clients' connections, as mitmproxy handles them."""
     proxyserver = ctx.master.addons.get("proxyserver")  # type: ignore[no-untyped-call]
     return proxyserver.connections if proxyserver else {}
+
+
+def _closing(response: Response) -> Response:
+    """A copy of a head that says that the connection ends; what the flow shows stays."""
+    closing = response.copy()
+    closing.headers["Connection"] = "close"
+    return closing
 
 
 def _commands(generator: layer.CommandGenerator[None]) -> Iterator[commands.Command]:

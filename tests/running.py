@@ -68,6 +68,11 @@ class Mirror:
         line = next(line for line in status.splitlines() if line.startswith("VmRSS:"))
         return int(line.split()[1]) * 1024
 
+    def children(self) -> list[int]:
+        """The processes that it has started and that run now."""
+        found = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
+        return [int(pid) for pid in found.split()]
+
     async def stop(self) -> int:
         """End it as a service manager does; its exit code."""
         if self.process.returncode is None:
@@ -134,8 +139,11 @@ async def running_mirror(
     if addon == ADDON:
         words += ["--set", "docxy_acme_home="]
         # What no client asked for would stand in the Hub's log wherever a test looks into it.
-        if not any(word.startswith("docxy_warm_time=") for word in arguments):
-            words += ["--set", "docxy_warm_time=0"]
+        # And what a test has left running is no reason to wait at its end.
+        for usual in ("docxy_warm_time=0", "docxy_drain_timeout=0"):
+            name = usual.partition("=")[0]
+            if not any(word.startswith(f"{name}=") for word in arguments):
+                words += ["--set", usual]
     words += hub_options(hub) if hub else []
     if certificate:
         names = ("docxy_cert_path", "docxy_key_path")

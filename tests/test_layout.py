@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 import tomllib
 from pathlib import Path
 
 import pytest
 
-from addon import congestion, oldest, options, tls
+from addon import congestion, drain, oldest, options, tls
 from addon.exchange import STORY
 from addon.ownflows import SENT
 
@@ -22,11 +23,12 @@ MODULES = {
 
 # A version or a line of text alone, and what mitmproxy loads under a name of its own: the
 # end-to-end tests do.
-UNTESTED = {"__init__", "mirror", "views.__init__"}
+UNTESTED = {"__init__", "install.__init__", "install.places", "mirror", "views.__init__"}
 
 # Modules with I/O, or mitmproxy's own shape. All others work with neither mitmproxy nor aiohttp.
 WITH_MITMPROXY = {
     "contentviews",
+    "drain",
     "endings",
     "exchange",
     "hooks",
@@ -44,7 +46,9 @@ WITH_MITMPROXY = {
     "pulls",
     "recorder",
     "records",
+    "reload",
     "replays",
+    "service",
     "sockets",
     "startup",
     "tls",
@@ -137,6 +141,12 @@ def test_a_module_that_is_listed_here_is_there(module: str) -> None:
     assert module in MODULES
 
 
+@pytest.mark.parametrize("module", sorted(m for m in MODULES if m.startswith("install.")))
+def test_the_installer_needs_the_standard_library_alone(module: str) -> None:
+    # It runs before anything else is installed.
+    assert packages(module, set()) <= {"addon", *sys.stdlib_module_names}
+
+
 def test_imports_are_found_wherever_they_are() -> None:
     # Otherwise the tests above could not fail.
     assert "mitmproxy" in packages("mirror", set())
@@ -146,7 +156,8 @@ def test_imports_are_found_wherever_they_are() -> None:
 
 
 DECLARED = {
-    option.name for option in (*options.OPTIONS, *tls.OPTIONS, congestion.OPTION, oldest.OPTION)
+    option.name
+    for option in (*options.OPTIONS, *tls.OPTIONS, congestion.OPTION, drain.OPTION, oldest.OPTION)
 }
 
 

@@ -105,7 +105,7 @@ def wire() -> Wire:
 
 def test_mitmproxys_http1_server_still_has_what_is_extended_here() -> None:
     hint = "mitmproxy's Http1Server has changed: look through addon/wire.py"
-    for name in ("read_headers", "read_body", "wait", "done", "send", "_handle_event"):
+    for name in ("read_headers", "read_body", "wait", "done", "send", "mark_done", "_handle_event"):
         assert callable(getattr(_http1.Http1Server, name, None)), f"{hint} ({name})"
     page = _http1.make_error_response(400, "why")
     assert b"Content-Type: text/html" in page, f"{hint} (the error page)"

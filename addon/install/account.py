@@ -7,6 +7,9 @@ from addon.install.changes import Changes, Owner
 from addon.install.machine import InstallError, Machine
 from addon.install.steps import Step
 
+# What userdel(8) writes. No program makes a user again just as it was.
+_DATABASE = ("/etc/passwd", "/etc/shadow", "/etc/group", "/etc/gshadow")
+
 
 def make_user() -> Step:
     """The step that makes the user and its group."""
@@ -55,4 +58,6 @@ def _remove_if_there(machine: Machine) -> None:
 
 def _remove(changes: Changes) -> None:
     if changes.machine.user_ids() is not None:
+        for path in _DATABASE:
+            changes.will_change(path)
         changes.run("userdel", places.USER)

@@ -140,10 +140,15 @@ class Changes:
             if os.path.lexists(aside):
                 os.rename(aside, place)
 
+        if os.path.lexists(place):
+            try:
+                _copy(place, aside)
+            except OSError:
+                _delete(aside)
+                raise
+        # Not before: half a copy must not take the place of what it is a copy of.
         self.on_failure(f"{path} as it was", put_back)
         self._last.append(lambda: _delete(aside))
-        if os.path.lexists(place):
-            _copy(place, aside)
 
     def set_value(self, path: str, text: str) -> None:
         """Write a value of the kernel's, which is a file below /proc.
@@ -223,11 +228,16 @@ def _delete(path: Path) -> None:
 
 def _copy(source: Path, target: Path) -> None:
     """A copy with times, modes and owners, readable by nobody else meanwhile."""
+    if source.is_symlink():
+        os.symlink(os.readlink(source), target)
+        return
     if not source.is_dir():
-        shutil.copy2(source, target, follow_symlinks=False)
+        os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        shutil.copy2(source, target)
         _copy_owner(source, target)
         return
-    shutil.copytree(source, target, symlinks=True)
+    target.mkdir(mode=0o700)
+    shutil.copytree(source, target, symlinks=True, dirs_exist_ok=True)
     for folder, folders, files in os.walk(source):
         inside = target / Path(folder).relative_to(source)
         _copy_owner(Path(folder), inside)

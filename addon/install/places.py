@@ -5,6 +5,8 @@ from __future__ import annotations
 USER = "docxy"
 SERVICE = "docxy.service"
 UNIT = f"/etc/systemd/system/{SERVICE}"
+WANTED = f"/etc/systemd/system/multi-user.target.wants/{SERVICE}"
+"""What has it started at boot."""
 
 PROGRAM = "/opt/docxy"
 """The releases, each in a folder of its own, and `current`, which leads to one of them."""

@@ -73,9 +73,11 @@ def _install(changes: Changes, project: Path, name: str) -> None:
 
 
 def _make_environment(changes: Changes, path: str) -> None:
-    environ = {"DOCXY_PYTHON": sys.executable, "DOCXY_STATE_DIR": "/nonexistent"}
+    trial = f"{path}/.trial"
+    environ = {"DOCXY_PYTHON": sys.executable, "DOCXY_STATE_DIR": trial}
     # run.sh's own way to install. That mitmproxy then tells its version shows that it can start.
     changes.run(f"{path}/run.sh", "--version", environ=environ)
+    _remove_tree(changes.machine.at(trial))
     # The mirror's user may not write what Python would compile.
     changes.run(f"{path}/.venv/bin/python", "-m", "compileall", "-q", f"{path}/addon")
 
@@ -110,7 +112,8 @@ def _remove_others(changes: Changes, name: str) -> None:
 
 
 def _remove_tree(path: Path) -> None:
-    shutil.rmtree(path, ignore_errors=False) if path.exists() else None
+    if path.exists():
+        shutil.rmtree(path)
 
 
 def is_installed(machine: Machine) -> bool:

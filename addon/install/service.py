@@ -63,7 +63,7 @@ def _install_unit(changes: Changes, text: str) -> None:
         changes.on_failure("systemctl daemon-reload", lambda: _reload_units(machine))
         changes.write(places.UNIT, text)
         changes.run("systemctl", "daemon-reload")
-    if not machine.succeeds("systemctl", "is-enabled", "--quiet", places.SERVICE):
+    if not machine.has(places.WANTED):
         changes.on_failure(
             "systemctl disable", lambda: _must(machine, "systemctl", "disable", places.SERVICE)
         )
@@ -86,7 +86,7 @@ def _remove(changes: Changes) -> None:
     if not machine.has(places.UNIT):
         return
     was_active = is_active(machine)
-    was_enabled = machine.succeeds("systemctl", "is-enabled", "--quiet", places.SERVICE)
+    was_enabled = machine.has(places.WANTED)
 
     def as_before() -> None:
         _reload_units(machine)

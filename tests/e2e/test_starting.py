@@ -183,9 +183,17 @@ async def test_what_the_user_says_wins_even_where_it_is_mitmproxys_default(
 
 
 def with_hangup(how: str) -> list[str]:
-    """Words before a command that make it ignore SIGHUP (as nohup does) or not."""
-    code = f"import os, signal, sys; signal.signal(signal.SIGHUP, signal.{how})"
-    return [sys.executable, "-c", f"{code}; os.execvp(sys.argv[1], sys.argv[1:])"]
+    """Words before a command that give it a terminal, and make it ignore SIGHUP (nohup) or not."""
+    code = f"""
+import fcntl, os, signal, sys, termios
+signal.signal(signal.SIGHUP, signal.{how})
+held, terminal = os.openpty()
+os.set_inheritable(held, True)  # it is there as long as somebody has its other end
+os.setsid()
+fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
+    return [sys.executable, "-c", code]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
