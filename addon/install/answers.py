@@ -37,9 +37,10 @@ def parse_answers(text: str) -> Answers:
         InstallError: it cannot be read.
     """
     try:
-        found = json.loads(text)
-        known = {field.name: type(field.default) for field in dataclasses.fields(Answers)}
-        return Answers(**{k: v for k, v in found.items() if k in known and type(v) is known[k]})
+        found: dict[str, Any] = json.loads(text)
+        kinds = {name: type(value) for name, value in dataclasses.asdict(Answers()).items()}
+        known = {name: v for name, v in found.items() if type(v) is kinds.get(name)}
+        return dataclasses.replace(Answers(), **known)
     except (ValueError, AttributeError) as e:
         raise InstallError(f"/etc/docxy/install.json cannot be read ({e}); remove it") from e
 
@@ -92,6 +93,9 @@ def parse_allow(text: str) -> str:
         InstallError: one is no network.
     """
     networks = [part.strip() for part in text.split(",") if part.strip()]
+    if text.strip() and not networks:
+        # A slip must not open a mirror to everyone.
+        raise InstallError(f"--allow: {text!r} names no network")
     for network in networks:
         try:
             ipaddress.ip_network(network)

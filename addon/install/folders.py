@@ -7,6 +7,8 @@ from addon.install.account import owner
 from addon.install.changes import ROOT, Changes
 from addon.install.steps import Step
 
+_ALL = (places.PROGRAM, places.ETC, places.STATE, places.WEBROOT)
+
 
 def make_folders() -> Step:
     """The step that makes them."""
@@ -20,12 +22,7 @@ def make_folders() -> Step:
 
 def remove_folders() -> Step:
     """The step that removes them, with all that is in them."""
-    all_of_them = (places.PROGRAM, places.ETC, places.STATE, places.WEBROOT)
-    return Step(
-        "folders",
-        f"remove {', '.join(all_of_them)}",
-        lambda changes: [changes.remove(path) for path in all_of_them] and None,
-    )
+    return Step("folders", f"remove {', '.join(_ALL)}", _remove)
 
 
 def _make(changes: Changes) -> None:
@@ -37,3 +34,8 @@ def _make(changes: Changes) -> None:
     changes.folder(places.CONFDIR, 0o700, (user, group))
     # mitmproxy reads its settings where it keeps its own authority's key, which is not for /etc.
     changes.link(f"{places.CONFDIR}/config.yaml", places.SETTINGS, ROOT)
+
+
+def _remove(changes: Changes) -> None:
+    for path in _ALL:
+        changes.remove(path)

@@ -16,6 +16,8 @@ from addon.install.steps import Step
 from addon.install.tuning import tune, untune
 from addon.install.unit import DRAIN_SECONDS, unit_text
 
+TLS_PORT = 443
+
 
 @dataclass(frozen=True, slots=True)
 class Order:
@@ -45,7 +47,10 @@ def install_steps(machine: Machine, order: Order) -> list[Step]:
     if order.allow is not None:
         text = settings.with_values(text, {"docxy_allow": order.allow})
     unit = service.install_unit(
-        unit_text(workers=answers.workers, drain_seconds=_drain_seconds(text))
+        unit_text(
+            workers=answers.workers,
+            drain_seconds=_number(text, "docxy_drain_timeout", DRAIN_SECONDS),
+        )
     )
     held = acmesh.find_held(machine, home, domain)
     take = certificate.take_certificate(
@@ -74,6 +79,7 @@ def install_steps(machine: Machine, order: Order) -> list[Step]:
         _write_settings(settings.with_certificate(text), "with TLS"),
         unit,
         service.start_service(),
+        service.ask_service(domain, _number(text, "listen_port", TLS_PORT)),
         remove_old_releases(order.project),
     ]
 
@@ -110,8 +116,8 @@ def _write_settings(text: str, how: str) -> Step:
     return Step("settings", f"write {places.SETTINGS} ({how}; what is there stays)", write)
 
 
-def _drain_seconds(text: str) -> int:
-    value = settings.get(text, "docxy_drain_timeout") or str(DRAIN_SECONDS)
+def _number(text: str, name: str, default: int) -> int:
+    value = settings.get(text, name) or str(default)
     if not (value.isascii() and value.isdecimal()):
-        raise InstallError(f"docxy_drain_timeout in {places.SETTINGS} is {value!r}, not a number")
+        raise InstallError(f"{name} in {places.SETTINGS} is {value!r}, not a number")
     return int(value)

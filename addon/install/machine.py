@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import ssl
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from addon.install.places import USER
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _PASSED_ON = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
 _PASSED_ON_PREFIX = "PIP_"
+_ANSWER_SECONDS = 10.0
 
 
 class InstallError(Exception):
@@ -83,6 +85,28 @@ def port_is_free(port: int) -> bool:
     return True
 
 
+def ask_health(name: str, port: int) -> str:
+    """Ask this machine's own mirror over TLS whether it serves; why not, or nothing.
+
+    The certificate is not checked: a test authority's is nobody's to trust.
+    """
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    try:
+        with (
+            socket.create_connection(("127.0.0.1", port), timeout=_ANSWER_SECONDS) as plain,
+            context.wrap_socket(plain, server_hostname=name) as tls,
+        ):
+            request = f"GET /health HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n"
+            tls.sendall(request.encode())
+            head = tls.recv(4096).decode("latin-1")
+    except OSError as e:
+        return str(e.strerror or e)
+    line = head.partition("\r\n")[0]
+    return "" if line.startswith("HTTP/1.1 200") else f"it answers {line!r}"
+
+
 @dataclass(frozen=True, slots=True)
 class Machine:
     """A machine, or a folder that stands for one."""
@@ -93,6 +117,7 @@ class Machine:
         default=lambda path, user, group: os.chown(path, user, group, follow_symlinks=False)
     )
     port_is_free: Callable[[int], bool] = port_is_free
+    ask_health: Callable[[str, int], str] = ask_health
 
     def at(self, path: str) -> Path:
         """Where an absolute path of the machine is."""

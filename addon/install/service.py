@@ -35,6 +35,16 @@ def start_service(*, plain: bool = False) -> Step:
     )
 
 
+def ask_service(domain: str, port: int) -> Step:
+    """The step that sees whether the mirror can be had by those for whom it is."""
+    return Step(
+        "answer",
+        f"ask the mirror over TLS on port {port} whether it serves",
+        lambda changes: _ask(changes, domain, port),
+        remedy=_LOOK,
+    )
+
+
 def remove_service() -> Step:
     """The step that ends the mirror for good."""
     return Step("service", f"stop the mirror and remove {places.UNIT}", _remove)
@@ -79,6 +89,12 @@ def _start(changes: Changes) -> None:
     changes.any = True
     if not machine.succeeds(*_words("restart")):
         raise InstallError(f"the mirror does not start: {_last_words(machine)}")
+
+
+def _ask(changes: Changes, domain: str, port: int) -> None:
+    trouble = changes.machine.ask_health(domain, port)
+    if trouble:
+        raise InstallError(f"the mirror runs, but does not answer: {trouble}")
 
 
 def _remove(changes: Changes) -> None:

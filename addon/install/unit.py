@@ -32,7 +32,7 @@ ExecReload=/bin/kill -HUP $MAINPID
 User={user}
 Group={user}
 WorkingDirectory={state}
-Environment=DOCXY_STATE_DIR={state}
+Environment=DOCXY_STATE_DIR={state} PYTHONUNBUFFERED=1
 # For HTTPS_PROXY and NO_PROXY, where the way out needs them.
 EnvironmentFile=-{environment}
 StateDirectory={user}
@@ -77,7 +77,7 @@ RestrictNamespaces=yes
 RestrictRealtime=yes
 RestrictSUIDSGID=yes
 LockPersonality=yes
-MemoryDenyWriteExecute=yes
+# No MemoryDenyWriteExecute: pyOpenSSL's callbacks are made at run time, and TLS needs them.
 KeyringMode=private
 SystemCallArchitectures=native
 SystemCallFilter=@system-service

@@ -49,6 +49,8 @@ class Scratch:
         fails: whether a call fails; asked with its number and its words.
         half: a call that fails has done its work all the same.
         running: the unit, release and settings that the mirror was started with; None: it is not.
+        proves: whether the authority finds what acme.sh has put into the webroot.
+        trouble: why the mirror does not answer.
         refused: a release that does not start, by a word in one of its files.
     """
 
@@ -59,6 +61,7 @@ class Scratch:
     running: tuple[str | None, str, str | None] | None = None
     refused: str = "does not start"
     proves: bool = True
+    trouble: str = ""
     issued: int = 0
 
     def __post_init__(self) -> None:
@@ -72,7 +75,7 @@ class Scratch:
         chown = os.chown if os.geteuid() == 0 else _no_chown
         return Machine(
             self.root, run=self.run, chown=lambda *a: chown(*a, follow_symlinks=False),
-            port_is_free=lambda _port: True,
+            port_is_free=lambda _port: True, ask_health=lambda _name, _port: self.trouble,
         )  # fmt: skip
 
     def at(self, path: str) -> Path:

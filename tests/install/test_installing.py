@@ -274,6 +274,18 @@ def test_a_release_that_does_not_start_gives_way_to_the_one_before(
     assert scratch.running == ran
 
 
+def test_a_mirror_that_runs_and_does_not_answer_gives_way_too(
+    scratch: Scratch, project: Path
+) -> None:
+    install(scratch, project)
+    before, ran = tree(scratch.root), scratch.running
+    scratch.trouble = "Connection reset by peer"
+    with pytest.raises(InstallError, match="answer: the mirror runs, but does not answer: Conn"):
+        install(scratch, make_project(project, "second"))
+    assert difference(before, tree(scratch.root)) == []
+    assert scratch.running == ran
+
+
 def test_a_name_that_does_not_lead_here_is_said(scratch: Scratch, project: Path) -> None:
     scratch.proves = False
     before = tree(scratch.root)
