@@ -53,9 +53,7 @@ CHANGES: dict[str, Change] = {
     "a new file in new folders": lambda c: c.write("/var/a/b/new", "text\n", 0o640, OWNER),
     "another text": lambda c: c.write("/etc/a folder/file", "after\n", 0o640, OWNER),
     "other rights": lambda c: c.write("/etc/a folder/file", "before\n", 0o600, OWNER),
-    "twice another text": lambda c: (
-        [c.write("/etc/a folder/file", text, 0o644, OWNER) for text in ("one\n", "two\n")] and None
-    ),
+    "twice another text": _write_twice,
     "a folder": lambda c: c.folder("/var/lib/new", 0o700, OWNER),
     "a folder that is there": lambda c: c.folder("/etc/a folder", 0o755, OWNER),
     "a link": lambda c: c.link("/etc/new", "a folder", OWNER),
