@@ -12,10 +12,11 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from addon.launch import begin, prepare, run, say
+from addon.launch import begin, prepare, run
 from addon.listeners import Listener, bind_once, check_listeners, parse_port
 from addon.networks import is_loopback
-from addon.words import Words
+from addon.terminal import say
+from addon.words import Words, refuse_workers
 
 CONSOLE: Final = "--console"
 
@@ -154,6 +155,7 @@ def main() -> int:
     begin()
     console, arguments = split_console(sys.argv[1:])
     try:
+        refuse_workers(arguments, "inspect")
         start = prepare(arguments, os.environ)
         told = (*shown_as_well(start.words), *start.arguments)
         if console:

@@ -17,7 +17,10 @@ from pathlib import Path
 from addon import acme
 from addon.listeners import Listener, check_listeners
 from addon.plan import make_plan
-from addon.words import Words, parse_words
+from addon.supervisor import supervise
+from addon.terminal import say
+from addon.words import Words, parse_words, split_workers
+from addon.worker import parse_worker
 
 PROJECT = Path(__file__).resolve().parent.parent
 ACME_HOME = "~/.acme.sh"
@@ -129,11 +132,6 @@ def begin() -> None:
     raise_open_files()
 
 
-def say(line: object) -> None:
-    """One line for the user, as run.sh says its own."""
-    print(f"docxy: {line}", file=sys.stderr)
-
-
 def run(tool: Callable[[list[str]], object], arguments: Sequence[str]) -> int:
     """One of mitmproxy's programs in this process; its own exit codes pass on as ``SystemExit``."""
     # mitmproxy puts the first in front of its messages; a reload reads the others again.
@@ -142,17 +140,33 @@ def run(tool: Callable[[list[str]], object], arguments: Sequence[str]) -> int:
     return 0
 
 
+def start_mitmdump(arguments: Sequence[str]) -> int:
+    """The mirror, in this process."""
+    from mitmproxy.tools.main import mitmdump
+
+    return run(mitmdump, arguments)
+
+
 def main() -> int:
-    """Start mitmdump."""
+    """Start mitmdump, or the supervisor of several."""
     begin()
+    worker = parse_worker(os.environ)
+    if worker:
+        # What it is told has been planned, and its ports are open. mitmproxy listens before it
+        # loads a script, so this cannot be an addon's.
+        from addon.inherited import listen_on
+
+        listen_on(worker.listeners)
+        return start_mitmdump(sys.argv[1:])
     try:
-        start = prepare(sys.argv[1:], os.environ)
+        workers, arguments = split_workers(sys.argv[1:])
+        start = prepare(arguments, os.environ)
+        if workers > 1 and start.listeners:
+            return supervise(start.listeners, workers, start.arguments)
     except ValueError as e:
         say(e)
         return 2
-    from mitmproxy.tools.main import mitmdump
-
-    return run(mitmdump, start.arguments)
+    return start_mitmdump(start.arguments)
 
 
 if __name__ == "__main__":

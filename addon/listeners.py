@@ -6,6 +6,7 @@ import errno
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,18 +48,27 @@ def explain(listener: Listener, error: OSError) -> str:
     return f"cannot listen on {where}: {error.strerror or error}"
 
 
+def addresses(listener: Listener) -> list[tuple[int, Any]]:
+    """What a listener means: a family, and an address as `bind` takes it, one after the other.
+
+    Raises:
+        OSError: the name cannot be resolved.
+    """
+    found = socket.getaddrinfo(
+        listener.host or None, listener.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )
+    return [(family, address) for family, _kind, _protocol, _name, address in found]
+
+
 def bind_once(listener: Listener) -> None:
     """Take a port as asyncio will, and give it back at once.
 
     Raises:
         OSError: the port cannot be had.
     """
-    found = socket.getaddrinfo(
-        listener.host or None, listener.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )
-    for family, kind, protocol, _name, address in found:
+    for family, address in addresses(listener):
         try:
-            probe = socket.socket(family, kind, protocol)
+            probe = socket.socket(family, socket.SOCK_STREAM)
         except OSError:
             continue  # a kernel without IPv6 still names its addresses; asyncio goes on too
         with probe:

@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from addon.launch import say
+from addon.terminal import say
+from addon.words import refuse_workers
 
 USAGE = "use: ./run.sh record FILE [the mirror's options] -- COMMAND…"
 
@@ -73,6 +74,10 @@ def parse_order(words: Sequence[str]) -> Order:
     if not said or said[0].startswith("-") or not said[0] or not command:
         raise Failed(USAGE, 2)
     file, *options = said
+    try:
+        refuse_workers(options, "record")
+    except ValueError as e:
+        raise Failed(str(e), 2) from e
     return Order(Path(file).absolute(), tuple(options), tuple(command))
 
 

@@ -1,6 +1,8 @@
 """The mirror as a service: signals, and what the service manager is told of it.
 
-SIGTERM and SIGINT drain, a second one ends at once. SIGHUP rereads certificates and settings, or
+SIGTERM and SIGINT drain, a second one ends at once; a worker drains at SIGTERM however often it
+comes (its supervisor passes on what a service manager may have sent to it as well), and when the
+supervisor is gone, and ends at SIGINT. SIGHUP rereads certificates and settings, or
 ends the mirror in good order where it has a terminal, which sends that signal as it closes.
 """
 
@@ -23,7 +25,9 @@ from addon import notify
 from addon.drain import OPTION, drain
 from addon.option import check_numbers, declare
 from addon.reload import FIXED, changed, read_said
+from addon.terminal import has_terminal
 from addon.tls import Certificates
+from addon.worker import parse_worker
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +41,7 @@ class Service:
     def __init__(self, certificates: Certificates) -> None:
         self._certificates = certificates
         self._notifier = notify.Notifier(os.environ)
+        self._worker = parse_worker(os.environ)
         self._said: dict[str, Any] = {}
         self._hangup = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -73,8 +78,11 @@ class Service:
     def _take_signals(self, loop: asyncio.AbstractEventLoop) -> None:
         is_dump = isinstance(ctx.master, DumpMaster)
         if is_dump:
-            for number in (signal.SIGINT, signal.SIGTERM):
-                loop.add_signal_handler(number, self._end)
+            loop.add_signal_handler(signal.SIGTERM, self._end)
+            at_once = ctx.master.shutdown
+            loop.add_signal_handler(signal.SIGINT, at_once if self._worker else self._end)
+        if self._worker:
+            loop.add_reader(self._worker.lifeline, self._be_orphaned, self._worker.lifeline)
         if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
             return  # nohup: the mirror outlives its terminal
         if "console.exit" in ctx.master.commands.commands:
@@ -103,7 +111,13 @@ class Service:
 
     # The end
 
+    def _be_orphaned(self, lifeline: int) -> None:
+        asyncio.get_running_loop().remove_reader(lifeline)
+        self._end()
+
     def _end(self) -> None:
+        if self._is_draining and self._worker:
+            return
         if self._is_draining or not ctx.options.docxy_drain_timeout:
             ctx.master.shutdown()  # type: ignore[no-untyped-call]
             return
@@ -157,12 +171,3 @@ def _has_failed() -> bool:
     """Whether mitmproxy is about to end a start that has logged an error."""
     check = ctx.master.addons.get("errorcheck")  # type: ignore[no-untyped-call]
     return bool(check and check.logger.has_errored)
-
-
-def has_terminal() -> bool:
-    """Whether this process has a controlling terminal; without one, tty(4) cannot be opened."""
-    try:
-        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
-    except OSError:
-        return False
-    return True

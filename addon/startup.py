@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import socket
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -28,6 +29,7 @@ from addon.upstream import Upstream
 from addon.warming import Warming
 from addon.wayout import OutboundSettings
 from addon.wire import end_clients
+from addon.worker import parse_worker, shared
 
 logger = logging.getLogger(__name__)
 
@@ -111,7 +113,8 @@ class Startup:
         unknown = [n for n in ctx.options.deferred if not defaults.is_of_another_program(n)]
         for name in unknown:
             logger.error("%s is not an option of mitmproxy or the mirror", name)
-        if self._settings and not unknown:
+        worker = parse_worker(os.environ)
+        if self._settings and not unknown and (worker is None or worker.speaks):
             # Only now: it would be noise around an error that ends the start.
             if self._set:
                 logger.info("Set for a mirror: %s", _shown(self._set))
@@ -244,7 +247,8 @@ def _is_default(name: str) -> bool:
 
 
 def _values() -> Mapping[str, Any]:
-    return {name: getattr(ctx.options, name) for name in _READ}
+    values = {name: getattr(ctx.options, name) for name in _READ}
+    return shared(values, parse_worker(os.environ))
 
 
 def _set_defaults() -> dict[str, object]:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import Final, NoReturn
+
+WORKERS: Final = "--workers"
+MOST_WORKERS: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,38 @@ def parse_words(arguments: Sequence[str], config: Mapping[str, object] | None = 
         serves=said.serves,
         listens=said.serves and said.listens and words.setting("server") != "false",
     )
+
+
+def split_workers(arguments: Sequence[str]) -> tuple[int, list[str]]:
+    """How many workers are wanted, and the words that are mitmproxy's.
+
+    Raises:
+        ValueError: it is neither a number from 1 on nor auto.
+    """
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    parser = _Parser(add_help=False, allow_abbrev=False)
+    parser.add_argument(WORKERS, default="1")
+    said, rest = parser.parse_known_args(arguments[:end])
+    return _parse_workers(said.workers), [*rest, *arguments[end:]]
+
+
+def _parse_workers(text: str) -> int:
+    if text == "auto":
+        return len(os.sched_getaffinity(0))
+    if text.isascii() and text.isdecimal() and 1 <= int(text) <= MOST_WORKERS:
+        return int(text)
+    raise ValueError(f"{WORKERS} {text!r}: expected is auto, or a number from 1 to {MOST_WORKERS}")
+
+
+def refuse_workers(arguments: Sequence[str], command: str) -> None:
+    """Refuse several processes where one shows, or saves, all that passes.
+
+    Raises:
+        ValueError: they are wanted.
+    """
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    if any(word.partition("=")[0] == WORKERS for word in arguments[:end]):
+        raise ValueError(f"{command} is one process: {WORKERS} is for the mirror alone")
 
 
 def _setting(text: str) -> tuple[str, str]:

@@ -59,6 +59,8 @@ class Mirror:
             for line in self.log:
                 if part in line:
                     return line
+            if self.process.returncode is not None:
+                deadline = min(deadline, time.monotonic() + 0.5)  # it has said its last line
             await asyncio.sleep(0.02)
         raise AssertionError(f"no line with {part!r} in:\n{self.text}")
 
@@ -115,6 +117,7 @@ async def running_mirror(
     addon: Path = ADDON,
     prefix: Sequence[str] = (),
     program: str = "",
+    workers: int = 0,
 ) -> AsyncIterator[Mirror]:
     """A mirror in front of a Hub, ended with the block.
 
@@ -131,6 +134,7 @@ async def running_mirror(
         addon: another addon than the mirror.
         prefix: words before mitmdump's own, such as those that run it elsewhere.
         program: another of mitmproxy's than mitmdump.
+        workers: start so many under a supervisor, and wait until all of them serve.
     """
     port = port or free_port(host)
     if modes is None:
@@ -148,21 +152,30 @@ async def running_mirror(
     if certificate:
         names = ("docxy_cert_path", "docxy_key_path")
         words += settings_arguments(dict(zip(names, map(str, certificate), strict=True)))
+    command = [str(MITMDUMP.with_name(program) if program else MITMDUMP), "-s", str(addon)]
+    if workers:
+        command = [sys.executable, "-P", "-m", "addon.launch", "--workers", str(workers)]
     process = await asyncio.create_subprocess_exec(
         *prefix,
-        str(MITMDUMP.with_name(program) if program else MITMDUMP),
-        "-s",
-        str(addon),
+        *command,
         *words,
         *arguments,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
-        env={**os.environ, "PYTHONUNBUFFERED": "1", **(environ or {})},
+        env={
+            **os.environ,
+            "PYTHONUNBUFFERED": "1",
+            "DOCXY_STATE_DIR": str(confdir),
+            **(environ or {}),
+        },
     )
     mirror = Mirror(process, host, port, ca_file)
     reader = asyncio.get_running_loop().create_task(_read(process, mirror.log))
     try:
         await _wait_for_port(mirror)
+        if workers:
+            # The port is the supervisor's, and open before anybody serves.
+            await mirror.log_line(f"{workers} workers serve", 2 * START_SECONDS)
         yield mirror
     finally:
         with contextlib.suppress(TimeoutError):

@@ -33,6 +33,7 @@ WITH_MITMPROXY = {
     "exchange",
     "hooks",
     "idle",
+    "inherited",
     "inner",
     "inspection",
     "inspector",

@@ -49,6 +49,7 @@ def arguments_for(file: str, *options: str) -> list[str]:
 def test_the_mirror_is_on_a_free_port_of_loopback_and_saves() -> None:
     assert arguments_for("/f", "--set", "docxy_official=") == [
         *("--set", "docxy_acme_home="),
+        *("--set", "docxy_drain_timeout=0"),
         *("--set", "docxy_own_flows=true"),
         *("--listen-port", "0"),
         *("--set", "docxy_official="),

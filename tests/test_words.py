@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import os
+
 import pytest
 
-from addon.words import Words, parse_words
+from addon.words import Words, parse_words, refuse_workers, split_workers
 
 
 def test_a_filter_is_not_taken_for_an_option() -> None:
@@ -38,3 +40,38 @@ def test_the_order_of_mitmproxy_is_kept() -> None:
 def test_scripts_in_the_config_file_would_replace_the_mirror() -> None:
     with pytest.raises(ValueError, match="name them with -s"):
         parse_words([], {"scripts": ["x.py"]})
+
+
+# Workers.
+
+
+@pytest.mark.parametrize(
+    ("arguments", "workers", "rest"),
+    [
+        pytest.param([], 1, [], id="one process"),
+        pytest.param(["--workers", "3"], 3, [], id="a number"),
+        pytest.param(
+            ["-p", "80", "--workers=2", "--set", "a=b", "-q"],
+            2,
+            ["-p", "80", "--set", "a=b", "-q"],
+            id="among mitmproxy's own, which keep their order",
+        ),
+        pytest.param(["--workers", "auto"], len(os.sched_getaffinity(0)), [], id="all cores"),
+        pytest.param(["--", "--workers", "3"], 1, ["--", "--workers", "3"], id="in a filter"),
+    ],
+)
+def test_workers_are_asked_for(arguments: list[str], workers: int, rest: list[str]) -> None:
+    assert split_workers(arguments) == (workers, rest)
+
+
+@pytest.mark.parametrize("said", ["0", "-1", "many", "257", "", "²"])
+def test_a_number_of_workers_that_is_none_is_refused(said: str) -> None:
+    with pytest.raises(ValueError, match="--workers"):
+        split_workers([f"--workers={said}"])
+
+
+def test_where_one_process_shows_all_workers_are_refused() -> None:
+    refuse_workers(["-p", "80", "--", "--workers"], "inspect")
+    for said in (["--workers", "2"], ["--workers=2"]):
+        with pytest.raises(ValueError, match="inspect is one process: --workers"):
+            refuse_workers(said, "inspect")

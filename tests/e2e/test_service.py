@@ -8,22 +8,20 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable
-from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.client import Connection, ask, bearer, connect, format_request
+from tests.e2e.client import ask, bearer, connect
+from tests.e2e.slow import TRANSFERS, refused, slow_readers, until
 from tests.hub import Hub
 from tests.hub.faults import Status
 from tests.hub.images import Blob
-from tests.running import Mirror, running_mirror
+from tests.running import running_mirror
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 SIZE = 4_000_000
-TRANSFERS = 20
 DRAINS = ("--set", "docxy_drain_timeout=40")
 # Without a terminal, as a service has none.
 SERVICE = [
@@ -36,79 +34,6 @@ SERVICE = [
 @pytest.fixture
 def layer(hub: Hub) -> Blob:
     return hub.add_image("library/large", layers=(SIZE,)).manifest.layers[0]
-
-
-class Slow:
-    """A client that has begun to read a blob, and takes the rest when it is told to."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connection = Connection(reader, writer)
-        self.digest = sha256()
-        self.left = 0
-
-    async def begin(self, request: bytes) -> None:
-        await self.connection.send(request)
-        head = await self.connection.head()
-        assert head.status == 200
-        self.left = int(head.headers["Content-Length"])
-        await self.take(1)
-
-    async def take(self, size: int) -> None:
-        while size and self.left:
-            data = await self.connection.reader.read(min(size, 65536))
-            if not data:
-                raise EOFError
-            self.digest.update(data)
-            self.left -= len(data)
-            size -= len(data)
-
-    async def rest(self) -> str:
-        """The digest of all, read slowly to the end of the connection."""
-        while self.left:
-            await self.take(200_000)
-            await asyncio.sleep(0.02)
-        assert await self.connection.reader.read() == b""
-        return f"sha256:{self.digest.hexdigest()}"
-
-
-@contextlib.asynccontextmanager
-async def slow_readers(mirror: Mirror, layer: Blob, count: int) -> AsyncIterator[list[Slow]]:
-    token = await bearer(mirror, "large")
-    request = format_request(f"/v2/large/blobs/{layer.digest}", headers=token)
-    slow = []
-    for _ in range(count):
-        way = socket.socket()
-        way.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
-        way.setblocking(False)
-        await asyncio.get_running_loop().sock_connect(way, (mirror.host, mirror.port))
-        slow.append(Slow(*await asyncio.open_connection(sock=way, limit=16384)))
-    try:
-        async with asyncio.timeout(30), asyncio.TaskGroup() as group:
-            for each in slow:
-                group.create_task(each.begin(request))
-        yield slow
-    finally:
-        for each in slow:
-            each.connection.abort()
-
-
-async def until(is_so: Callable[[], bool]) -> None:
-    """Wait until something is so."""
-    async with asyncio.timeout(20):
-        while not is_so():  # noqa: ASYNC110 - what is looked at tells nobody
-            await asyncio.sleep(0.02)
-
-
-async def refused(mirror: Mirror) -> None:
-    """Wait until nobody listens any more."""
-    async with asyncio.timeout(10):
-        while True:
-            try:
-                _, writer = await asyncio.open_connection(mirror.host, mirror.port)
-            except ConnectionRefusedError:
-                return
-            writer.close()
-            await asyncio.sleep(0.02)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -126,7 +51,7 @@ async def test_twenty_running_transfers_are_finished_and_nobody_new_is_served(
         assert await idle.is_closed()
         assert mirror.process.returncode is None
         async with asyncio.timeout(60):
-            digests = await asyncio.gather(*(each.rest() for each in slow))
+            digests = await asyncio.gather(*(each.last() for each in slow))
             assert await mirror.process.wait() == 0
         assert digests == [layer.digest] * TRANSFERS
         assert "cut off" not in mirror.text

@@ -1,0 +1,31 @@
+"""What a worker is told, and its share of what is for the whole mirror."""
+
+from __future__ import annotations
+
+import pytest
+
+from addon.options import OPTIONS
+from addon.worker import SHARED, Worker, format_worker, parse_worker, shared
+
+WORKER = Worker(1, 3, {("", 443): (5, 6), ("127.0.0.1", 80): (7,)}, 9)
+
+
+def test_what_is_told_is_understood() -> None:
+    told = format_worker(WORKER)
+    assert parse_worker(told) == WORKER
+    assert told["DOCXY_WORKERS"] == "3"
+    assert not WORKER.speaks
+
+
+@pytest.mark.parametrize("environ", [{}, {"DOCXY_WORKERS": "4"}, {"DOCXY_WORKER": ""}])
+def test_whoever_is_told_nothing_is_alone(environ: dict[str, str]) -> None:
+    assert parse_worker(environ) is None
+
+
+def test_a_worker_has_its_share_of_the_mirrors_budgets_and_the_whole_of_all_else() -> None:
+    values = {option.name: option.default for option in OPTIONS}
+    assert shared(values, None) == values
+    mine = shared(values, WORKER)
+    differing = {name for name in values if mine[name] != values[name]}
+    assert differing == SHARED
+    assert mine["docxy_memory_blobs"] == 64 * 1024 * 1024 // 3
