@@ -40,7 +40,7 @@ StateDirectoryMode=0700
 
 Restart=on-failure
 RestartSec=2
-TimeoutStartSec=60
+TimeoutStartSec=120
 WatchdogSec=60
 # Running transfers have docxy_drain_timeout; the rest is for what is left to do after that.
 TimeoutStopSec={stop_seconds}
