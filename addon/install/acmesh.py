@@ -85,23 +85,37 @@ def touched(home: str, domain: str) -> tuple[str, ...]:
 
 def find_held(machine: Machine, home: str, domain: str) -> Held | None:
     """What acme.sh holds of a domain, as the mirror itself would choose it."""
-    for folder in folders(home, domain):
-        text = machine.read(f"{folder}/{domain}.conf")
-        if text is None:
-            continue
-        conf = parse_conf(text)
-        files = (f"{folder}/fullchain.cer", f"{folder}/{domain}.key")
-        return Held(
-            folder=folder,
-            is_ecc=folder.endswith("_ecc"),
-            webroot=conf.get("Le_Webroot", ""),
-            others=tuple(n for n in conf.get("Le_Alt", "").split(",") if n not in ("", _NONE)),
-            server=conf.get("Le_API", ""),
-            key_to=conf.get("Le_RealKeyPath", ""),
-            chain_to=conf.get("Le_RealFullChainPath", ""),
-            is_issued=all(machine.has(file) for file in files),
-        )
-    return None
+    found = (read_held(machine, folder, domain) for folder in folders(home, domain))
+    return next((held for held in found if held), None)
+
+
+def find_hindered(machine: Machine, home: str) -> list[str]:
+    """The folders of the domains whose next renewal would want port 80 for itself."""
+    folders = sorted(path for path in machine.at(home).glob("*") if path.is_dir())
+    found = (
+        read_held(machine, f"{home}/{folder.name}", folder.name.removesuffix("_ecc"))
+        for folder in folders
+    )
+    return [held.folder for held in found if held and held.is_issued and not held.renews]
+
+
+def read_held(machine: Machine, folder: str, domain: str) -> Held | None:
+    """What is in one folder; None where no domain is renewed."""
+    text = machine.read(f"{folder}/{domain}.conf")
+    if text is None:
+        return None
+    conf = parse_conf(text)
+    files = (f"{folder}/fullchain.cer", f"{folder}/{domain}.key")
+    return Held(
+        folder=folder,
+        is_ecc=folder.endswith("_ecc"),
+        webroot=conf.get("Le_Webroot", ""),
+        others=tuple(n for n in conf.get("Le_Alt", "").split(",") if n not in ("", _NONE)),
+        server=conf.get("Le_API", ""),
+        key_to=conf.get("Le_RealKeyPath", ""),
+        chain_to=conf.get("Le_RealFullChainPath", ""),
+        is_issued=all(machine.has(file) for file in files),
+    )
 
 
 def parse_conf(text: str) -> dict[str, str]:

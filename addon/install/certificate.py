@@ -49,7 +49,7 @@ def look_for_renewals(home: str) -> Step:
     """The step that says it where nobody would renew the certificate."""
     return Step(
         "renewals",
-        "see that acme.sh is run each day",
+        "see that acme.sh is run each day, and that no other renewal of its wants port 80",
         lambda changes: _look_for_renewals(changes, home),
     )
 
@@ -110,6 +110,11 @@ def _look_for_renewals(changes: Changes, home: str) -> None:
         changes.notes.append(
             f"nothing runs acme.sh each day, so nothing is renewed: {acmesh.program(home)}"
             " --install-cronjob (apt install cron)"
+        )
+    for folder in acmesh.find_hindered(machine, home):
+        changes.notes.append(
+            f"the renewal of {folder} wants port 80, which the mirror has: take it anew with"
+            f" --webroot {places.WEBROOT}, or let acme.sh --remove it"
         )
 
 

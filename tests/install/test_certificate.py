@@ -56,6 +56,13 @@ def test_it_is_said_where_nobody_would_renew(scratch: Scratch) -> None:
     assert note.startswith("nothing runs acme.sh each day")
 
 
+def test_other_domains_whose_renewal_wants_the_port_are_named(scratch: Scratch) -> None:
+    scratch.hold("dns_cf", domain="fine.example.com")
+    scratch.hold("no", domain="other.example.com")
+    (note,) = take(scratch, certificate.look_for_renewals(HOME))
+    assert note.startswith(f"the renewal of {HOME}/other.example.com_ecc wants port 80")
+
+
 REASONS = {
     "an error among others": (
         "[Sat Nov 28 03:40:47 UTC 2026] \x1b[31;1mexample.com: Invalid status. Error: x\x1b[0m\n"
