@@ -44,7 +44,7 @@ def confine(folder: Path) -> None:
     state = folder / "state"
     mount("--bind", str(state), str(state))
     # ProtectSystem=strict.
-    for place in [*_mounted_elsewhere(), *opened]:
+    for place in [*_mounted_elsewhere(), *map(str, opened)]:
         subprocess.run(["mount", "-o", "remount,bind,ro", place], check=False)
 
 
