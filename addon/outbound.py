@@ -46,6 +46,7 @@ from addon.wayout import OutboundSettings
 READ_BUFFER = 64 * 1024
 # Why a request ended that no upstream ended.
 GIVEN_UP = "given up before an answer came"
+_TOO_LATE = "time-out, its answer took too long to begin"
 
 
 class Outbound:
@@ -100,10 +101,11 @@ class Outbound:
             # Where one idle connection has been closed, the others may have been too.
             ANEW.set(next(tries) > 0)
             try:
-                async with asyncio.timeout(answer_within):
+                async with asyncio.timeout(answer_within or self._settings.answer_timeout or None):
                     return await self._request(method, url, fields, body, redirected)
             except TimeoutError as e:
-                raise explained(authority(url), e) from e
+                # Bytes may have come, but no whole head.
+                raise failure(authority(url), _TOO_LATE, timed_out=True) from e
 
         if method not in ("GET", "HEAD"):
             return await ask()

@@ -57,6 +57,14 @@ WAY_OUT = (
         least=1,
     ),
     Option(
+        "docxy_answer_timeout",
+        int,
+        60,
+        "Seconds for the whole head of an upstream's answer, its connection included, however"
+        " slowly it comes (0: docxy_stall_timeout between two bytes is all).",
+        least=0,
+    ),
+    Option(
         "docxy_tries",
         int,
         4,
@@ -88,6 +96,7 @@ class OutboundSettings:
     idle_time: float = 60.0
     connect_timeout: float = 10.0
     stall_timeout: float = 30.0
+    answer_timeout: float = 60.0
     tries: int = 4
     longest_pause: float = 5.0
 
@@ -113,6 +122,7 @@ def parse_way_out(values: Mapping[str, Any]) -> OutboundSettings:
         idle_time=float(values["docxy_idle_time"]),
         connect_timeout=float(values["docxy_connect_timeout"]),
         stall_timeout=float(values["docxy_stall_timeout"]),
+        answer_timeout=float(values["docxy_answer_timeout"]),
         tries=values["docxy_tries"],
         longest_pause=float(values["docxy_longest_pause"]),
     )

@@ -28,6 +28,7 @@ UNTESTED = {"__init__", "install.__init__", "install.places", "mirror", "views._
 # Modules with I/O, or mitmproxy's own shape. All others work with neither mitmproxy nor aiohttp.
 WITH_MITMPROXY = {
     "contentviews",
+    "doorkeeper",
     "drain",
     "endings",
     "exchange",

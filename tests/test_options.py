@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from addon.bounds import parse_bounds
+from addon.clientlimits import ClientLimits, parse_client_limits
 from addon.networks import parse_networks
 from addon.options import OPTIONS, Settings, parse_settings, registry_of_mode
+from addon.ratelimit import Rate
 from addon.registry import HUB, Registry, parse_registry
 from addon.wayout import OutboundSettings
 
@@ -30,6 +33,7 @@ def test_without_options_docker_hub_is_mirrored() -> None:
         outbound=OutboundSettings(),
         bounds=parse_bounds(DEFAULTS),
         warming=settings().warming,
+        client_limits=parse_client_limits(DEFAULTS),
     )
 
 
@@ -55,6 +59,7 @@ def test_everything_that_the_owner_says_is_parsed(tmp_path: Path) -> None:
         docxy_public_url="https://M.example/",
         docxy_behind_proxy="10.0.0.0/8",
         docxy_allow="203.0.113.0/24",
+        docxy_address_connections=7,
         docxy_redirect_private="198.18.0.0/15, 127.0.0.1",
         docxy_acme_webroot=str(tmp_path),
         docxy_connect_timeout=1,
@@ -79,6 +84,10 @@ def test_everything_that_the_owner_says_is_parsed(tmp_path: Path) -> None:
         acme_webroot=tmp_path,
         show_secrets=True,
         allowed=parse_networks("203.0.113.0/24"),
+        client_limits=ClientLimits(
+            replace(parse_client_limits(DEFAULTS).crowd, of_address=7),
+            Rate(200, 10000),
+        ),
     )
 
 

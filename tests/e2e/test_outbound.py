@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from base64 import b64encode
 from collections.abc import AsyncIterator, Mapping
@@ -13,6 +14,9 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from addon.errors import UpstreamFailure
+from addon.outbound import Outbound
+from addon.wayout import OutboundSettings
 from tests.e2e.client import ask, bearer, connect
 from tests.e2e.mirrors import mirror_with
 from tests.hub import Delivery, Hub, Image
@@ -339,3 +343,29 @@ class TestProxies:
         assert answer.error == (502, "UNAVAILABLE")
         assert hub.cdn.host in answer.message
         assert "docxy_redirect_private" in answer.message
+
+
+async def test_a_head_that_comes_byte_by_byte_is_not_waited_for() -> None:
+    stopped = asyncio.Event()
+
+    async def trickle(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            writer.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+            while not stopped.is_set():
+                writer.write(b"a")
+                await writer.drain()
+                await asyncio.sleep(0.05)
+        writer.close()
+
+    server = await asyncio.start_server(trickle, "127.0.0.1", 0)
+    outbound = Outbound(OutboundSettings(answer_timeout=0.5, stall_timeout=30.0, tries=1))
+    try:
+        port = server.sockets[0].getsockname()[1]
+        async with asyncio.timeout(20):
+            with pytest.raises(UpstreamFailure, match="took too long to begin") as failed:
+                await outbound.request("GET", f"http://127.0.0.1:{port}/", [])
+        assert failed.value.status == 504
+    finally:
+        stopped.set()
+        server.close()
+        await outbound.close()
