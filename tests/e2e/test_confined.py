@@ -32,6 +32,9 @@ NAME = "mirror.example.com"
 HOST = "127.0.0.83"  # where nobody else has the ports 80 and 443
 CHALLENGE = "/.well-known/acme-challenge/dG9rZW4"
 PULLS_AT_ONCE = 3
+WORKERS = 2
+# Clients that the two workers share.
+CLIENTS = [f"127.0.0.{number}" for number in range(10, 16)]
 # What a renewal may take until new clients see it.
 SECONDS = 10.0
 
@@ -99,7 +102,9 @@ class Server:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """The unit's program, until the end of the block."""
-        (command,) = re.findall(r"^ExecStart=\S+ (.*)$", unit_text(workers="1"), re.MULTILINE)
+        (command,) = re.findall(
+            r"^ExecStart=\S+ (.*)$", unit_text(workers=str(WORKERS)), re.MULTILINE
+        )
         words = ["unshare", "--mount", sys.executable, "-P", "-m", "tests.e2e.confined"]
         words += [str(self.folder), "--", sys.executable, *command.split()]
         self.process = await asyncio.create_subprocess_exec(
@@ -115,6 +120,7 @@ class Server:
                 "NO_PROXY": "127.0.0.0/8",
             },
         )
+        self.log.clear()
         reader = asyncio.get_running_loop().create_task(self._read())
         try:
             await self._until_it_listens()
@@ -134,15 +140,20 @@ class Server:
     async def _until_it_listens(self) -> None:
         assert self.process is not None
         async with asyncio.timeout(40):
-            while not any("listening:" in line for line in self.log):
+            while not any(f"{WORKERS} workers serve" in line for line in self.log):
                 assert self.process.returncode is None, "\n".join(self.log)
                 await asyncio.sleep(0.05)
-        self.log = [line for line in self.log if "listening:" not in line]
 
 
-def status_of(process: asyncio.subprocess.Process | None) -> dict[str, str]:
+def processes_of(process: asyncio.subprocess.Process | None) -> list[int]:
+    """The supervisor and its workers."""
     assert process is not None
-    lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
+    return [process.pid, *map(int, children.split())]
+
+
+def status_of(pid: int) -> dict[str, str]:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
 
 
@@ -152,11 +163,17 @@ async def ask_plain(path: str) -> tuple[int, bytes]:
         return answer.status, await answer.read()
 
 
-async def served_leaf() -> bytes:
-    """The certificate that a new client is shown."""
+async def served_leaves() -> set[bytes]:
+    """The certificates that new clients are shown."""
+    return {await served_leaf(client) for client in CLIENTS}
+
+
+async def served_leaf(client: str) -> bytes:
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    _, writer = await asyncio.open_connection(HOST, 443, ssl=context, server_hostname=NAME)
+    _, writer = await asyncio.open_connection(
+        HOST, 443, ssl=context, server_hostname=NAME, local_addr=(client, 0)
+    )
     shown = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
     writer.close()
     return ssl.DER_cert_to_PEM_cert(shown).encode()
@@ -199,7 +216,7 @@ async def renewed(server: Server, issued: Issued) -> float:
     """Seconds until new clients see it."""
     server.copy_pair(issued)
     written = time.monotonic()
-    while await served_leaf() != issued.leaf:
+    while await served_leaves() != {issued.leaf}:
         assert time.monotonic() - written < SECONDS, "\n".join(server.log)
         await asyncio.sleep(0.2)
     return time.monotonic() - written
@@ -224,22 +241,14 @@ async def test_it_serves_and_renews_under_the_units_restrictions(
     server.copy_pair(first)
     server.write_settings(tls=True)
     async with server.running():
-        status = status_of(server.process)
-        assert set(status["Uid"].split()) == {str(USER)}
-        assert status["Groups"] == ""
-        assert status["NoNewPrivs"] == "1"
-        # capabilities(7): CAP_NET_BIND_SERVICE is the tenth.
-        for kind in ("CapEff", "CapPrm", "CapInh", "CapAmb", "CapBnd"):
-            assert int(status[kind], 16) == 1 << 10, f"not only {CAPABILITY}: {kind}"
-        assert server.process is not None
-        read_only = ("/", "/etc", "/usr", "/root", PROJECT, server.at(places.ETC))
-        pid = server.process.pid
-        assert [path for path in read_only if not is_read_only(pid, path)] == []
-        assert not is_read_only(pid, server.at("state"))
+        pids = processes_of(server.process)
+        assert len(pids) == 1 + WORKERS
+        for pid in pids:
+            check_rights(pid, server)
 
         load = Load(ssl.create_default_context(cadata=authority.root_pem.decode()))
         async with load.running():
-            assert await served_leaf() == first.leaf
+            assert await served_leaves() == {first.leaf}
             # The key stays, then another one: the order of the writes is the same.
             for issued in (authority.issue(NAME), authority.issue(NAME)):
                 await renewed(server, issued)
@@ -248,6 +257,20 @@ async def test_it_serves_and_renews_under_the_units_restrictions(
         assert load.failures == []
         assert load.pulls >= 3 * PULLS_AT_ONCE
     assert not any("Traceback" in line for line in server.log), "\n".join(server.log)
+
+
+def check_rights(pid: int, server: Server) -> None:
+    """A process has no rights but one, and may write to its own folder alone."""
+    status = status_of(pid)
+    assert set(status["Uid"].split()) == {str(USER)}
+    assert status["Groups"] == ""
+    assert status["NoNewPrivs"] == "1"
+    # capabilities(7): CAP_NET_BIND_SERVICE is the tenth.
+    for kind in ("CapEff", "CapPrm", "CapInh", "CapAmb", "CapBnd"):
+        assert int(status[kind], 16) == 1 << 10, f"not only {CAPABILITY}: {kind}"
+    read_only = ("/", "/etc", "/usr", "/root", PROJECT, server.at(places.ETC))
+    assert [path for path in read_only if not is_read_only(pid, path)] == []
+    assert not is_read_only(pid, server.at("state"))
 
 
 def resolve_to(patch: pytest.MonkeyPatch, name: str, address: str) -> None:
