@@ -31,7 +31,6 @@ class Held:
         is_ecc: whether acme.sh must be told so to find it.
         webroot: the way it was taken, `Le_Webroot`.
         others: the certificate's other names.
-        server: the authority.
         key_to: where the key is copied to at each renewal, "" for nowhere.
         chain_to: the same of certificate and chain.
         is_issued: whether there is a certificate.
@@ -41,7 +40,6 @@ class Held:
     is_ecc: bool
     webroot: str
     others: tuple[str, ...]
-    server: str
     key_to: str
     chain_to: str
     is_issued: bool
@@ -111,7 +109,6 @@ def read_held(machine: Machine, folder: str, domain: str) -> Held | None:
         is_ecc=folder.endswith("_ecc"),
         webroot=conf.get("Le_Webroot", ""),
         others=tuple(n for n in conf.get("Le_Alt", "").split(",") if n not in ("", _NONE)),
-        server=conf.get("Le_API", ""),
         key_to=conf.get("Le_RealKeyPath", ""),
         chain_to=conf.get("Le_RealFullChainPath", ""),
         is_issued=all(machine.has(file) for file in files),

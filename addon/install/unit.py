@@ -39,7 +39,7 @@ StateDirectory={user}
 StateDirectoryMode=0700
 
 Restart=on-failure
-RestartSec=2
+RestartSec=5
 TimeoutStartSec=120
 WatchdogSec=60
 # Running transfers have docxy_drain_timeout; the rest is for what is left to do after that.
