@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from addon.install.copies import copy_exactly, delete
 from addon.install.machine import Done, InstallError, Machine
 
 Owner = tuple[int, int]
@@ -77,7 +77,7 @@ class Changes:
         if not self.machine.at(above).is_dir():
             self.folder(above, 0o755)
         self.any = True
-        self.on_failure(f"removing {path}", lambda: _delete(place))
+        self.on_failure(f"removing {path}", lambda: delete(place))
         place.mkdir()
         os.chmod(place, mode)
         self.machine.chown(place, *owner)
@@ -128,7 +128,7 @@ class Changes:
         aside = self._aside(place)
         os.rename(place, aside)
         self.on_failure(f"{path} as it was", lambda: os.rename(aside, place))
-        self._last.append(lambda: _delete(aside))
+        self._last.append(lambda: delete(aside))
 
     def will_change(self, path: str) -> None:
         """Have what other programs are about to do to a file or folder undone."""
@@ -136,19 +136,19 @@ class Changes:
         aside = self._aside(place)
 
         def put_back() -> None:
-            _delete(place)
+            delete(place)
             if os.path.lexists(aside):
                 os.rename(aside, place)
 
         if os.path.lexists(place):
             try:
-                _copy(place, aside)
+                copy_exactly(place, aside)
             except OSError:
-                _delete(aside)
+                delete(aside)
                 raise
         # Not before: half a copy must not take the place of what it is a copy of.
         self.on_failure(f"{path} as it was", put_back)
-        self._last.append(lambda: _delete(aside))
+        self._last.append(lambda: delete(aside))
 
     def set_value(self, path: str, text: str) -> None:
         """Write a value of the kernel's, which is a file below /proc.
@@ -168,7 +168,7 @@ class Changes:
         """A free place beside another; what a run left that was killed is in nobody's way."""
         self._asides += 1
         aside = place.with_name(f".{place.name}.docxy-{self._asides}")
-        _delete(aside)
+        delete(aside)
         return aside
 
     def rights(self, path: str, mode: int, owner: Owner) -> None:
@@ -217,35 +217,3 @@ def _put(place: Path, text: str) -> None:
     # In place: below /proc there is nothing to be renamed.
     with place.open("w") as file:
         file.write(text)
-
-
-def _delete(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def _copy(source: Path, target: Path) -> None:
-    """A copy with times, modes and owners, readable by nobody else meanwhile."""
-    if source.is_symlink():
-        os.symlink(os.readlink(source), target)
-        return
-    if not source.is_dir():
-        os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-        shutil.copy2(source, target)
-        _copy_owner(source, target)
-        return
-    target.mkdir(mode=0o700)
-    shutil.copytree(source, target, symlinks=True, dirs_exist_ok=True)
-    for folder, folders, files in os.walk(source):
-        inside = target / Path(folder).relative_to(source)
-        _copy_owner(Path(folder), inside)
-        for name in (*folders, *files):
-            _copy_owner(Path(folder, name), inside / name)
-
-
-def _copy_owner(source: Path, target: Path) -> None:
-    found = source.lstat()
-    with contextlib.suppress(PermissionError):  # whoever may not give files away owns them all
-        os.chown(target, found.st_uid, found.st_gid, follow_symlinks=False)
