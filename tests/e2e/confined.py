@@ -29,6 +29,7 @@ def mount(*words: str) -> None:
 
 def confine(folder: Path) -> None:
     """Make this mount namespace as the unit's is."""
+    os.umask(0o022)
     mount("--make-rprivate", "/")
     needed = {PROJECT, Path(sys.prefix), Path(sys.base_prefix), folder}
     # Opened before the folders above them are hidden.
