@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from addon.story import Story
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +43,3 @@ class Account:
 
 
 Listener = Callable[[Account], None]
-
-
-def log_account(account: Account) -> None:
-    """One line for a request."""
-    upstream = f" <- {account.url}" if account.url else ""
-    logger.info(
-        "%s %s %s: %s, %.0f ms%s",
-        account.client,
-        account.method,
-        account.path,
-        account.outcome,
-        account.seconds * 1000,
-        upstream,
-    )

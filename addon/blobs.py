@@ -4,34 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import Protocol
 
-from addon.blobsource import BlobSource, Ways, sent_of
-from addon.inflight import Asker, Budget
+from addon.blobsource import BlobSource
+from addon.budget import Budget
+from addon.onestream import OneStream
 from addon.outbound import Outbound
+from addon.pieces import Pieces
 from addon.ranges import Sent, Wanted
 from addon.received import Answer, discard
 from addon.redirects import Redirects
-from addon.reply import Body
-from addon.transfer import (
-    FIRST_PIECE,
-    FIRST_WINDOW,
-    Begun,
-    OneStream,
-    Pieces,
-    Stream,
-    TransferLimits,
-)
+from addon.sameobject import sent_of
+from addon.stream import Stream
+from addon.transfer import Begun, Part, Transfer, TransferLimits
+from addon.urgency import Asker
+from addon.ways import Ways
+from addon.window import FIRST_PIECE, Spread
 
 # Of a host's connections, those that pieces leave to an image's config and other small blobs.
 FOR_SMALL = 4
-
-
-class Transfer(Body, Protocol):
-    """A body that may be begun before anybody waits for it."""
-
-    def claim(self) -> None:
-        """Somebody waits for it now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +31,6 @@ class Opened:
     answer: Answer
     sent: Sent
     body: Transfer
-
-
-@dataclass(frozen=True, slots=True)
-class Spread:
-    """How far one transfer may spread: pieces side by side, bytes here before anybody reads."""
-
-    pieces: int
-    window: int = FIRST_WINDOW
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,16 +77,20 @@ class Blobs:
             UpstreamFailure: no upstream answered.
         """
         spread = spread or Spread(self.pieces_for(self.budget.running + 1))
-        may_spread = (
-            spread.pieces > 1 and source.may_be_far and (size is None or size > FIRST_PIECE)
-        )
-        if may_spread and source.is_far and size is not None:
+        is_large = size is None or size > FIRST_PIECE
+        if not (is_large and spread.pieces > 1 and source.may_be_far):
+            return await self._open_first(source, wanted, asker, None)
+        if size is not None and source.is_far:
             found = await self._open_at_once(source, wanted, size, asker, spread)
-            if isinstance(found, Opened) or (found and found.status != 416):
-                return found
             if found:
-                await discard(found)
-        asked = _first_piece(wanted) if may_spread else wanted
+                return found
+        return await self._open_first(source, wanted, asker, spread)
+
+    async def _open_first(
+        self, source: BlobSource, wanted: Wanted | None, asker: Asker, spread: Spread | None
+    ) -> Opened | Answer:
+        """A blob whose first answer tells its size; without `spread` that answer is all of it."""
+        asked = _first_piece(wanted) if spread else wanted
         answer = await source.ask("GET", asked, asker.first)
         if answer.status == 416 and wanted is None and asked is not None:
             # An empty blob has no first piece; who asked for the whole must not hear of one.
@@ -118,11 +104,11 @@ class Blobs:
         # Whoever sends more than it was asked for is not listened to.
         most = last if answer.status == 200 else _last(asked, sent.total)
         begun = Begun(answer.body, min(sent.last, last, most))
+        part = Part(sent.first, last, begun)
         whole = Sent(sent.first, last, sent.total)
-        if may_spread and begun.last < last and source.is_far:
-            body = self._in_pieces(source, sent.first, last, begun, asker, spread)
-            return Opened(answer, whole, body)
-        return Opened(answer, whole, self._one_stream(source, sent.first, last, begun, asker))
+        if spread and begun.last < last and source.is_far:
+            return Opened(answer, whole, self._in_pieces(source, part, asker, spread))
+        return Opened(answer, whole, self._one_stream(source, part, asker))
 
     async def _open_at_once(
         self,
@@ -132,13 +118,13 @@ class Blobs:
         asker: Asker,
         spread: Spread,
     ) -> Opened | Answer | None:
-        """All pieces of a blob at once, since its size is known; None: it has not these bytes."""
+        """All pieces of a blob at once, since its size is known; None: its size is another."""
         first = wanted.first if wanted else 0
         last = _last(wanted, size)
         if first > last:
             return None
         head = source.expect(first, size)
-        pieces = self._in_pieces(source, first, last, None, asker, spread)
+        pieces = self._in_pieces(source, Part(first, last), asker, spread)
         try:
             answer = await head
         except BaseException:
@@ -153,39 +139,25 @@ class Blobs:
         if answer.status == 206:
             answer.body.close()
             return None
+        if answer.status == 416:
+            await discard(answer)
+            return None
         if answer.status == 200 and answer.length == size and first == 0:
             # It knows no ranges: one stream it is.
-            begun = Begun(answer.body, size - 1)
-            return Opened(answer, whole, self._one_stream(source, 0, last, begun, asker))
+            part = Part(first, last, Begun(answer.body, last))
+            return Opened(answer, whole, self._one_stream(source, part, asker))
         return answer
 
-    def _in_pieces(
-        self,
-        source: BlobSource,
-        first: int,
-        last: int,
-        begun: Begun | None,
-        asker: Asker,
-        spread: Spread,
-    ) -> Pieces:
-        return Pieces(
-            source,
-            first,
-            last,
-            begun,
-            spread.pieces,
-            self.budget,
-            asker,
-            spread.window,
-            lambda: self.pieces_for(self.budget.running),
-            self._limits.transfer,
-        )
+    def _in_pieces(self, source: BlobSource, part: Part, asker: Asker, spread: Spread) -> Pieces:
+        def most() -> int:
+            return self.pieces_for(self.budget.running)
 
-    def _one_stream(
-        self, source: BlobSource, first: int, last: int, begun: Begun, asker: Asker
-    ) -> OneStream:
+        limits = self._limits.transfer
+        return Pieces(source, part, asker, spread, self.budget, limits, most)
+
+    def _one_stream(self, source: BlobSource, part: Part, asker: Asker) -> OneStream:
         alone = asker.first
-        stream = Stream(source, first, last, begun, alone, limits=self._limits.transfer)
+        stream = Stream(source, part, alone, self._limits.transfer)
         return OneStream(stream, self.budget, alone)
 
 

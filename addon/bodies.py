@@ -1,33 +1,14 @@
-"""Bodies made of others: one that holds a place, one that begins later, one that is checked."""
+"""Bodies made of others: one that begins later, one that is checked."""
 
 from __future__ import annotations
 
-import hashlib
 import re
 
-from addon.inflight import Place
+from addon.digests import DigestCheck, is_known_digest
 from addon.received import Answer
 from addon.reply import Body, BrokenTransfer
 
-_HASHES = {"sha256": hashlib.sha256, "sha512": hashlib.sha512}
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/(?:[0-9]+|\*)")
-
-
-class Laned:
-    """A body that holds a place at its host until it has ended, or needs none any more."""
-
-    def __init__(self, body: Body, place: Place) -> None:
-        self._body = body
-        self._place = place
-
-    async def read(self) -> bytes:
-        """The next bytes."""
-        return await self._body.read()
-
-    def close(self) -> None:
-        """End it, and let the next one in."""
-        self._body.close()
-        self._place.leave()
 
 
 class Skipping:
@@ -58,16 +39,15 @@ class VerifiedBody:
     """
 
     def __init__(self, body: Body, digest: str) -> None:
-        algorithm, _, self._expected = digest.partition(":")
-        self._seen = _HASHES[algorithm]()
+        self._check = DigestCheck(digest)
         self._digest = digest
         self._body = body
 
     async def read(self) -> bytes:
         """The next chunk."""
         chunk = await self._body.read()
-        self._seen.update(chunk)
-        if not chunk and self._seen.hexdigest() != self._expected:
+        self._check.take(chunk)
+        if not chunk and not self._check.is_right:
             raise BrokenTransfer(f"what came is not {self._digest}")
         return chunk
 
@@ -93,7 +73,6 @@ def blob_body(answer: Answer, digest: str) -> Body:
 
     Length or chunks say so themselves. Where there is neither, the digest does.
     """
-    algorithm = digest.partition(":")[0]
-    if answer.status != 200 or not answer.closes_to_end or algorithm not in _HASHES:
+    if answer.status != 200 or not answer.closes_to_end or not is_known_digest(digest):
         return answer.body
     return VerifiedBody(answer.body, digest)

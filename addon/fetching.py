@@ -10,7 +10,7 @@ from addon.lookahead import AheadLimits
 from addon.names import with_official
 from addon.pullblob import BlobPulls
 from addon.pullmanifest import ManifestPulls
-from addon.readers import not_for_everyone, reader_of
+from addon.readers import reader_of, refuse_login
 from addon.redirects import REDIRECTS, follow
 from addon.registry import authority, same_origin
 from addon.reply import Reply, whole
@@ -60,9 +60,9 @@ class Fetcher:
     def known(self, route: RegistryRoute | Token, asked: Asked) -> Reply | None:
         """The answer where no upstream is needed for it."""
         self._upstream.used()
+        current().route = route
         if not isinstance(route, Ping) or asked.authorization:
             return None
-        current().route = route
         if not self._upstream.limits.challenges_clients:
             return welcome()
         registry = self._upstream.learnt.now
@@ -84,6 +84,10 @@ class Fetcher:
                 return await self._ping(route, asked)
             case Manifest() | Blob() | Tags() | Referrers():
                 return await self._content(route, asked)
+
+    def retire(self) -> None:
+        """Do nothing more for clients that may come: another answers them."""
+        self._upkeep.close()
 
     def close(self) -> None:
         """End what runs for nobody."""
@@ -119,10 +123,7 @@ class Fetcher:
     ) -> Reply:
         reply = await self._forward(route, asked, reader.fields)
         self._upstream.hear(reader, name, reply.status)
-        is_challenge = reply.status == 401 and not asked.authorization
-        if is_challenge and not self._upstream.limits.challenges_clients:
-            reply.body.close()
-            raise not_for_everyone(name)
+        refuse_login(self._upstream, reply, asked, name)
         return reply
 
     async def _forward(

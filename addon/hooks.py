@@ -16,7 +16,7 @@ from mitmproxy.connection import Client
 from mitmproxy.proxy import layer, mode_specs, server_hooks
 from mitmproxy.proxy.layers import modes
 
-from addon.account import Listener, log_account
+from addon.account import Listener
 from addon.answering import Answering, Pending, internal_error
 from addon.descriptors import CONFIG_TYPES
 from addon.endings import account_of
@@ -39,6 +39,7 @@ from addon.records import (
 from addon.redaction import redact_url
 from addon.replays import is_edited, is_replayed, refuse_own, to_replayed, true_target
 from addon.reply import Reply
+from addon.requestlog import log_account
 from addon.routes import TOKEN_PATH
 from addon.story import Source, Story, tell
 from addon.wire import client_stack, close_left_open
@@ -53,19 +54,22 @@ class Flows:
     """The hooks of one client's request after the other.
 
     `answering` and `shows_secrets` are set by whoever reads the options. `own_clients` are the
-    addresses that the mirror's own clients ask from; `listeners` hear of each request's end.
+    addresses that the mirror's own clients ask from; `listeners` hear of each request's end, and
+    `begun` of its client and its story once it is known what is asked.
     """
 
     def __init__(
         self,
         own_clients: Container[tuple[str, int]] = (),
         listeners: Sequence[Listener] = (log_account,),
+        begun: Callable[[str, Story], None] = lambda client, story: None,
     ) -> None:
         self.answering: Answering | None = None
         self.shows_secrets = False
         self.inner = InnerConnections()
         self._own_clients = own_clients
         self._listeners = listeners
+        self._begun = begun
         self._exchanges: dict[str, Exchange] = {}
 
     def __len__(self) -> int:
@@ -208,7 +212,9 @@ class Flows:
         if not is_replayed(flow) or is_edited(flow):
             flow.metadata[ASKED] = shown
         tell(exchange.story)
-        return self.answering.answer(incoming)
+        answer = self.answering.answer(incoming)
+        self._begun(exchange.client, exchange.story)
+        return answer
 
     def _send_inside(self, flow: http.HTTPFlow, reply: Callable[[], Awaitable[Reply]]) -> None:
         request = flow.request

@@ -9,12 +9,12 @@ from typing import Any
 import mitmproxy.types
 from mitmproxy import command, ctx, exceptions, flow, http
 
-from addon.concealed import shown_url
 from addon.exchange import ASKED, STORY
 from addon.explaining import explain
 from addon.fetching import Fetcher
 from addon.inventory import inventory_text, lines_to, stocks
 from addon.ownflows import SENT
+from addon.redaction import redact_own_url
 from addon.seen import MAX_SHOWN, ClientRequest, Facts, OwnRequest, Sendings, number
 from addon.views.escaping import printable
 from addon.waterfall import pictures
@@ -101,7 +101,7 @@ def _to_client(made: http.HTTPFlow) -> ClientRequest:
         Facts(_facts(made, STORY)),
         began=number(made.request.timestamp_start) or 0.0,
         method=printable(made.request.method, MAX_SHOWN),
-        target=printable(shown_url(asked), MAX_SHOWN) if isinstance(asked, str) else "",
+        target=printable(redact_own_url(asked), MAX_SHOWN) if isinstance(asked, str) else "",
         client=printable(str(peer[0]), MAX_SHOWN) if peer else "",
         status=made.response.status_code if made.response else 0,
     )

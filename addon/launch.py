@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import resource
 import signal
@@ -140,8 +141,11 @@ def run(tool: Callable[[list[str]], object], arguments: Sequence[str]) -> int:
     return 0
 
 
-def start_mitmdump(arguments: Sequence[str]) -> int:
+def start_mitmdump(arguments: Sequence[str], *, logs_json: bool) -> int:
     """The mirror, in this process."""
+    if logs_json:
+        # mitmproxy's line before the mirror is there, and can give it its form.
+        logging.getLogger("mitmproxy.addons.script").setLevel(logging.WARNING)
     from mitmproxy.tools.main import mitmdump
 
     return run(mitmdump, arguments)
@@ -157,16 +161,17 @@ def main() -> int:
         from addon.inherited import listen_on
 
         listen_on(worker.listeners)
-        return start_mitmdump(sys.argv[1:])
+        return start_mitmdump(sys.argv[1:], logs_json=worker.logs_json)
     try:
         workers, arguments = split_workers(sys.argv[1:])
         start = prepare(arguments, os.environ)
+        logs_json = start.words.setting("docxy_log") == "json"
         if workers > 1 and start.listeners:
-            return supervise(start.listeners, workers, start.arguments)
+            return supervise(start.listeners, workers, start.arguments, logs_json=logs_json)
     except ValueError as e:
         say(e)
         return 2
-    return start_mitmdump(start.arguments)
+    return start_mitmdump(start.arguments, logs_json=logs_json)
 
 
 if __name__ == "__main__":

@@ -17,9 +17,9 @@ from typing import Protocol
 
 from addon.descriptors import Descriptor
 from addon.errors import MirrorError
-from addon.inflight import Asker, Urgency
-from addon.sharing import Reader
+from addon.sharing import BlobKey, Reader
 from addon.story import tell_ahead
+from addon.urgency import Asker, Urgency
 from addon.watchers import Watchers
 
 logger = logging.getLogger(__name__)
@@ -53,7 +53,6 @@ class AheadLimits:
     clients: int = 4096
 
 
-Key = tuple[str, str, str]
 # Audience, repository, and what the manifest names.
 ImageKey = tuple[str, str, tuple[Descriptor, ...]]
 Task = asyncio.Task[Begun | None]
@@ -122,9 +121,13 @@ class Ahead:
             self._images[key] = Image(key, reader, self._starter, self._limits, self._forget)
             self._images[key].move_on()
 
-    async def claim(self, key: Key) -> Begun | None:
+    async def claim(self, key: BlobKey) -> Begun | None:
         """What was begun of a blob, if anything: it is the asker's from now on."""
-        found = [begun for image in self._of(key[:2]) if (begun := image.claim(key[2]))]
+        found = [
+            begun
+            for image in self._of(key.audience, key.repository)
+            if (begun := image.claim(key.digest))
+        ]
         if not found:
             return None
         begun, *more = found
@@ -144,11 +147,12 @@ class Ahead:
 
     def drop(self, audience: str, repository: str) -> None:
         """End all of a repository."""
-        for image in self._of((audience, repository)):
+        for image in self._of(audience, repository):
             image.close()
 
-    def _of(self, repository: tuple[str, str]) -> list[Image]:
-        return [image for key, image in self._images.items() if key[:2] == repository]
+    def _of(self, audience: str, repository: str) -> list[Image]:
+        of = (audience, repository)
+        return [image for key, image in self._images.items() if key[:2] == of]
 
     def close(self) -> None:
         """End everything."""

@@ -6,7 +6,6 @@ each set of media types.
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from dataclasses import dataclass, field
 from cachetools import LRUCache
 
 from addon.descriptors import Descriptor, parse_blobs
+from addon.digests import is_digest_of
 from addon.fields import first_of
 from addon.headers import Fields
 
@@ -22,7 +22,6 @@ MAX_MANIFEST = 4 * 1024 * 1024
 # What a manifest counts beside its content, so that small ones are bounded in number.
 OVERHEAD = 1024
 _KEPT_FIELDS = frozenset({"content-type", "docker-content-digest", "etag"})
-_HASHES = {"sha256": hashlib.sha256, "sha512": hashlib.sha512}
 
 Accepted = frozenset[str]
 
@@ -51,16 +50,9 @@ def accepted_types(values: Sequence[str]) -> Accepted:
     return frozenset(media_type for media_type in ranges if media_type)
 
 
-def is_known_digest(digest: str) -> bool:
-    """Whether content can be checked by a digest; others (`blake3:…`) are for clients to check."""
-    return digest.partition(":")[0] in _HASHES
-
-
 def keep(digest: str, fields: Fields, content: bytes) -> Kept | None:
     """A manifest to be remembered, or None where its content is not its digest's."""
-    algorithm, _, expected = digest.partition(":")
-    make = _HASHES.get(algorithm)
-    if make is None or make(content).hexdigest() != expected:
+    if not is_digest_of(digest, content):
         return None
     kept = [(n, v) for n, v in fields if n.lower() in _KEPT_FIELDS]
     if first_of(kept, "docker-content-digest") is None:

@@ -8,10 +8,12 @@ from addon.doorkeeper import Doorkeeper
 from addon.hooks import Flows
 from addon.idle import IdleAddons
 from addon.inspection import Inspection
+from addon.logs import Logs
 from addon.oldest import InspectedFlows
 from addon.ownclients import OwnClients
 from addon.ownflows import OwnFlows
 from addon.pulls import Pulls
+from addon.requestlog import log_account
 from addon.service import Service
 from addon.sockets import ClientSockets
 from addon.startup import Deferred, Startup
@@ -20,15 +22,18 @@ from addon.webpage import WebPage
 
 _certificates = Certificates()
 _own_clients = OwnClients()
-_flows = Flows(_own_clients)
+_logs = Logs()
+_flows = Flows(_own_clients, (log_account, _logs.summaries.hear), _logs.summaries.begins)
 _own_flows = OwnFlows()
 _doorkeeper = Doorkeeper(_own_clients)
 _startup = Startup(_flows, _certificates, _own_flows, _doorkeeper)
 
 addons = [
-    # First: whoever is told of a mirror that serves hears no more of it once it ends.
+    # First: whatever the others say has its form.
+    _logs,
+    # Before the others: whoever is told of a mirror that serves hears no more of it once it ends.
     Service(_certificates),
-    # Before the others: a pull ends before the connections that it asks over.
+    # A pull ends before the connections that it asks over.
     Pulls(lambda: _startup.fetcher, _certificates, _own_clients),
     _startup,
     _certificates,

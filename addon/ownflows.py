@@ -21,9 +21,9 @@ from mitmproxy.proxy.layers.http import (  # type: ignore[attr-defined]
     HttpResponseHook,
 )
 
-from addon.concealed import shown_fields, shown_url
 from addon.headers import Fields
 from addon.inner import phrase
+from addon.redaction import redact_own_fields, redact_own_url
 from addon.registry import authority
 from addon.sent import Sent
 from addon.telling import sent_facts, sent_line
@@ -147,10 +147,10 @@ def _tell(made: http.HTTPFlow, sent: Sent) -> None:
 
 
 def _path(url: str) -> str:
-    rest = shown_url(url).partition("://")[2]
+    rest = redact_own_url(url).partition("://")[2]
     return f"/{rest.partition('/')[2]}"
 
 
 def _headers(fields: Fields) -> http.Headers:
-    shown = shown_fields(fields)
+    shown = redact_own_fields(fields)
     return http.Headers([(n.encode("latin-1"), v.encode("latin-1")) for n, v in shown])

@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from addon.engine import Step
 from addon.imagename import ImageName
 from addon.platforms import Platform
+from addon.steps import Step
 from addon.views.escaping import printable
 from addon.views.sizes import format_size
 from addon.views.table import align, bounded

@@ -21,7 +21,7 @@ from mitmproxy.log import ALERT
 
 from addon import __version__
 from addon.answering import Certificate
-from addon.engine import Engine, PullFailed, Step
+from addon.engine import Engine
 from addon.errors import Refusal
 from addon.fetching import Fetcher
 from addon.imagename import parse_image_name
@@ -31,6 +31,7 @@ from addon.ownclients import OwnClients
 from addon.platforms import PLATFORMS, own_platform, parse_platform
 from addon.pullreport import Pull, report, step_line, summary
 from addon.startup import listen_addresses
+from addon.steps import PullFailed, Step
 
 logger = logging.getLogger(__name__)
 

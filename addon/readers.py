@@ -9,6 +9,7 @@ from addon.answers import pull_challenge
 from addon.asked import Asked
 from addon.errors import MirrorError, Refusal, UpstreamFailure, failure
 from addon.headers import Fields
+from addon.received import Answer, WholeAnswer
 from addon.registry import authority
 from addon.reply import Reply
 from addon.sharing import EVERYONE, Reader, audience_of, end_of, token_of
@@ -138,3 +139,19 @@ def not_for_everyone(repository: str) -> Refusal:
         f"{repository} is private or does not exist, and this mirror takes no login"
         " (docxy_login=none)",
     )
+
+
+def refuse_login(
+    upstream: Upstream, answer: Answer | WholeAnswer | Reply, asked: Asked, repository: str
+) -> None:
+    """See that no client is asked for a login where the mirror takes none.
+
+    Raises:
+        Refusal: the registry wants one; the answer is closed.
+    """
+    is_wanted = answer.status == 401 and not asked.authorization
+    if not is_wanted or upstream.limits.challenges_clients:
+        return
+    if not isinstance(answer, WholeAnswer):
+        answer.body.close()
+    raise not_for_everyone(repository)

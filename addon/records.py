@@ -15,12 +15,12 @@ from mitmproxy import http
 
 from addon.redaction import (
     REDACTED,
-    redact_document,
     redact_field,
     redact_form,
     redact_text,
     redact_url,
 )
+from addon.tokenredaction import redact_token_answer
 
 Field = tuple[bytes, bytes]
 # A field as it is shown, and as it came.
@@ -143,7 +143,7 @@ def record_token(response: http.Response, content: bytes | None, *, redacted: bo
     """Show a token service's answer, once it has been streamed; its fields stay as they were."""
     if content is None or "content-encoding" in response.headers:
         return
-    response.raw_content = redact_document(content) if redacted else content
+    response.raw_content = redact_token_answer(content) if redacted else content
 
 
 def record_config(response: http.Response, content: bytes | None) -> None:

@@ -1,43 +1,22 @@
-"""Which parts of what passes by are secrets, and how they are shown.
-
-A secret is what opens something for whoever has read it: passwords, tokens, cookies, signatures of
-addresses. Who asks, and for what, is none: user names, scopes and services stay.
-"""
+"""How secrets are shown, in whatever passes by and in what the mirror itself sends."""
 
 from __future__ import annotations
 
-import json
 import re
-from base64 import urlsafe_b64decode
-from typing import Any
 from urllib.parse import unquote_plus
+
+from addon.headers import Fields
+from addon.secretnames import (
+    is_open_parameter,
+    is_secret_field,
+    is_secret_name,
+    is_secret_parameter,
+)
 
 REDACTED = "[redacted]"
 
-# Names of parameters, form fields and JSON members, by their last word: `access_token`,
-# `client_secret`, `X-Amz-Signature`, `X-Goog-Credential`, `securityToken`.
-_SECRET_NAME = re.compile(
-    r"[\w.-]*?(?:password|passwd|passphrase|secret|token|signature|credentials?|cookie"
-    r"|api[_-]?key|assertion)",
-    re.IGNORECASE,
-)
-# In an address or a form these are secrets too: CloudFront's and Azure's signatures, Cloudflare's
-# `verify`, OAuth's codes.
-_SECRET_PARAMETER = re.compile(
-    r"sig|q-sign|hmac|policy|key-pair-id|verify|code|code_verifier|device_code|auth|authorization"
-    r"|identitytoken|registrytoken|key|pass|pwd|session|sid",
-    re.IGNORECASE,
-)
-# It asks for a token, and holds none.
-_NO_SECRET = re.compile(r"offline_token", re.IGNORECASE)
-
-# Docker's own beside those of RFC 9110 and RFC 6265. A challenge is for everyone to read.
-_SECRET_FIELD = re.compile(
-    r"(?:[\w.-]*[-_.])?(?:authorization|auth|token|secret|password|cookie2?|credentials?"
-    r"|signature|api-?key)|x-registry-config|(?:proxy-)?authentication-info",
-    re.IGNORECASE,
-)
 _ADDRESS_FIELDS = frozenset({"location", "content-location", "referer"})
+_OWN_ADDRESS_FIELDS = _ADDRESS_FIELDS | {"link"}
 _SCHEME = re.compile(r"(basic|bearer|digest|negotiate) +(?=\S)", re.IGNORECASE)
 
 # An address's `user:password@`.
@@ -92,7 +71,7 @@ def redact_field(name: str, value: str) -> str:
     """A header field's value as it is shown; the scheme of credentials stays."""
     if name.lower() in _ADDRESS_FIELDS:
         return redact_url(value)
-    if not _SECRET_FIELD.fullmatch(name):
+    if not is_secret_field(name):
         return redact_text(value)
     scheme = _SCHEME.match(value)
     return f"{scheme[1]} {REDACTED}" if scheme else REDACTED
@@ -104,25 +83,25 @@ def redact_url(url: str) -> str:
     return _redact_place(place) + mark + redact_form(query)
 
 
+def redact_own_url(url: str) -> str:
+    """An address that the mirror asks, or is sent to: only what is known to open nothing."""
+    path, separator, query = url.partition("?")
+    path = re.sub(r"//[^/@]*@", "//", path)
+    return path + separator + "&".join(_redact_own_pair(pair) for pair in query.split("&"))
+
+
+def redact_own_fields(fields: Fields) -> list[tuple[str, str]]:
+    """The fields of what the mirror asks and is answered; those that are secrets are left out."""
+    return [
+        (n, redact_own_url(v) if n.lower() in _OWN_ADDRESS_FIELDS else v)
+        for n, v in fields
+        if not is_secret_field(n)
+    ]
+
+
 def redact_form(form: str) -> str:
     """A form (application/x-www-form-urlencoded), or an address's query, as it is shown."""
     return "&".join(_redact_pair(pair) for pair in form.split("&"))
-
-
-def redact_document(content: bytes) -> bytes:
-    """A token service's answer as it is shown.
-
-    A signed token keeps its header and its claims, so that one can see what it is for: nobody
-    takes it without its signature.
-    """
-    try:
-        document = json.loads(content)
-        shown = _redact_value("", document)
-        return content if shown == document else json.dumps(shown).encode()
-    except ValueError:
-        return redact_text(content.decode("latin-1")).encode("latin-1")
-    except RecursionError:
-        return REDACTED.encode()
 
 
 def redact_text(text: str) -> str:
@@ -142,12 +121,9 @@ def redact_text(text: str) -> str:
     return _ESCAPED_MEMBER.sub(_shown_member, text)
 
 
-def _is_secret_name(name: str) -> bool:
-    return bool(_SECRET_NAME.fullmatch(name)) and not _NO_SECRET.fullmatch(name)
-
-
-def _is_secret_parameter(name: str) -> bool:
-    return _is_secret_name(name) or bool(_SECRET_PARAMETER.fullmatch(name))
+def _redact_own_pair(pair: str) -> str:
+    name, equals, value = pair.partition("=")
+    return name + equals + (value if is_open_parameter(name) else REDACTED if value else "")
 
 
 def _redact_place(place: str) -> str:
@@ -158,48 +134,13 @@ def _redact_pair(pair: str) -> str:
     name, equals, value = pair.partition("=")
     if not value or value == REDACTED:
         return pair
-    if _is_secret_parameter(unquote_plus(name).strip()):
+    if is_secret_parameter(unquote_plus(name).strip()):
         return f"{name}={REDACTED}"
     # It may hold an address, or what another reader takes for a pair of its own.
     decoded = unquote_plus(value)
     if redact_text(decoded) == decoded:
         return pair
     return name + equals + REDACTED
-
-
-def _redact_value(name: str, value: Any) -> Any:
-    if _is_secret_name(name):
-        keeps_claims = isinstance(value, str) and name in ("token", "access_token")
-        return _without_signature(value) if keeps_claims else REDACTED
-    if isinstance(value, dict):
-        return {n: _redact_value(n, v) for n, v in value.items()}
-    if isinstance(value, list):
-        return [_redact_value("", v) for v in value]
-    return redact_text(value) if isinstance(value, str) else value
-
-
-def _without_signature(token: str) -> str:
-    """A JWT (RFC 7519) whose signature is gone; anything else is gone as a whole."""
-    header, _, rest = token.partition(".")
-    claims, _, signature = rest.partition(".")
-    if not signature or "." in signature:
-        return REDACTED
-    try:
-        algorithm = _decoded(header).get("alg")
-        says = _decoded(claims)
-    except (ValueError, RecursionError):
-        return REDACTED
-    # Unsigned tokens are whole without a signature, and some services put a second token into one.
-    if str(algorithm).lower() == "none" or _redact_value("", says) != says:
-        return REDACTED
-    return f"{header}.{claims}.{REDACTED}"
-
-
-def _decoded(part: str) -> dict[str, Any]:
-    decoded = json.loads(urlsafe_b64decode(part + "=" * (-len(part) % 4)))
-    if not isinstance(decoded, dict):
-        raise ValueError("not an object")
-    return decoded
 
 
 def _shown_line(match: re.Match[str]) -> str:
@@ -220,7 +161,7 @@ def _shown_credentials(match: re.Match[str]) -> str:
 def _shown_parameter(match: re.Match[str]) -> str:
     name, value = unquote_plus(match[1]), match[2]
     in_address = match.start() > 0 and match.string[match.start() - 1] in "?&"
-    is_secret = _is_secret_parameter(name) if in_address else _is_secret_name(name)
+    is_secret = is_secret_parameter(name) if in_address else is_secret_name(name)
     if not is_secret:
         return match[0]
     quote = value[0] if value[0] in "\"'" else ""
@@ -228,6 +169,6 @@ def _shown_parameter(match: re.Match[str]) -> str:
 
 
 def _shown_member(match: re.Match[str]) -> str:
-    if not match[5] or not _is_secret_name(match[2]):
+    if not match[5] or not is_secret_name(match[2]):
         return match[0]
     return f"{match[1]}{match[2]}{match[1]}{match[3]}{match[4]}{REDACTED}"

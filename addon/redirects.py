@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import parse_qsl, urljoin, urlsplit
@@ -20,6 +20,7 @@ from addon.headers import Fields, without_authorization
 from addon.outbound import Outbound
 from addon.received import Answer, discard
 from addon.registry import Registry, authority, same_origin
+from addon.sharing import BlobKey
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 # Seconds before its end that an address is asked for anew.
@@ -100,33 +101,33 @@ class Redirects:
         """
         self._longest = longest
         self._unknown = unknown
-        self._kept: LRUCache[tuple[Hashable, str], tuple[str, float]] = LRUCache(entries)
+        self._kept: LRUCache[tuple[BlobKey, str], tuple[str, float]] = LRUCache(entries)
         self._now = now
 
     def __len__(self) -> int:
         return len(self._kept)
 
-    def get(self, key: Hashable, method: str) -> str | None:
+    def get(self, key: BlobKey, method: str) -> str | None:
         """The address, if one holds."""
         kept = self._kept.get((key, method))
         if kept is None or kept[1] <= self._now():
             return None
         return kept[0]
 
-    def keep(self, key: Hashable, method: str, url: str) -> None:
+    def keep(self, key: BlobKey, method: str, url: str) -> None:
         """Note where a blob is."""
         now = self._now()
         end = expires_at(url)
         until = now + self._unknown if end is None else min(end, now + self._longest) - MARGIN
         self._kept[key, method] = (url, until)
 
-    def forget(self, key: Hashable, method: str) -> None:
+    def forget(self, key: BlobKey, method: str) -> None:
         """It does not hold."""
         self._kept.pop((key, method), None)
 
-    def drop(self, is_meant: Callable[[Hashable], bool]) -> None:
-        """Forget all whose key is meant."""
-        for kept in [kept for kept in self._kept if is_meant(kept[0])]:
+    def drop(self, audience: str, repository: str) -> None:
+        """Forget all of a repository."""
+        for kept in [kept for kept in self._kept if kept[0].is_of(audience, repository)]:
             del self._kept[kept]
 
 

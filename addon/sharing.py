@@ -14,6 +14,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from cachetools import LRUCache
 
@@ -47,6 +48,18 @@ def token_of(authorization: str) -> str:
     """The token that is shown (RFC 6750, section 2.1), empty where it is something else."""
     scheme, _, token = authorization.partition(" ")
     return token if scheme.lower() == "bearer" else ""
+
+
+class BlobKey(NamedTuple):
+    """A blob for those who may read it: what was fetched for one audience is no other's."""
+
+    audience: str
+    repository: str
+    digest: str
+
+    def is_of(self, audience: str, repository: str) -> bool:
+        """Whether it is one of a repository's, as an audience was given it."""
+        return (self.audience, self.repository) == (audience, repository)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,19 +10,19 @@ where that leaves no room, a blob is not taken, and comes as large ones do.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 from collections.abc import Awaitable, Callable
 
+from addon.digests import is_digest_of, is_known_digest
 from addon.errors import MirrorError
 from addon.headers import Fields
-from addon.inflight import Asker
 from addon.reply import SLICE, Body, BrokenTransfer
+from addon.sharing import BlobKey
 from addon.story import current
+from addon.urgency import Asker
 
 logger = logging.getLogger(__name__)
 
-_HASHES = {"sha256": hashlib.sha256, "sha512": hashlib.sha512}
 # Bytes that wait for the check; every blob has some.
 HELD_BACK = 1
 # Bytes whose hash takes less time than a thread costs.
@@ -90,9 +90,8 @@ class SmallBlob:
         self._changed = asyncio.Event()
 
     async def _verify(self) -> None:
-        algorithm, _, expected = self.digest.partition(":")
-        found = await _hash(algorithm, self._content)
-        if len(self._content) != self.size or found != expected:
+        is_right = await _is_digest_of(self.digest, self._content)
+        if len(self._content) != self.size or not is_right:
             raise BrokenTransfer(f"what came is not {self.digest}")
         self.is_whole = True
 
@@ -130,11 +129,11 @@ class SmallBlob:
         return self.size if self.is_whole else max(0, len(self._content) - HELD_BACK)
 
 
-async def _hash(algorithm: str, content: bytearray) -> str:
-    """The content's hash, without keeping others waiting for the milliseconds of a large one."""
+async def _is_digest_of(digest: str, content: bytearray) -> bool:
+    """The check, without keeping others waiting for the milliseconds of a large blob."""
     if len(content) <= HASHED_AT_ONCE:
-        return _HASHES[algorithm](content).hexdigest()
-    return (await asyncio.to_thread(_HASHES[algorithm], content)).hexdigest()
+        return is_digest_of(digest, content)
+    return await asyncio.to_thread(is_digest_of, digest, content)
 
 
 class SmallBlobBody:
@@ -179,7 +178,6 @@ class SmallBlobBody:
             self._blob.readers -= 1
 
 
-Key = tuple[str, str, str]
 OpenBody = Callable[[], Awaitable[tuple[Fields, Body]]]
 
 
@@ -190,7 +188,7 @@ class SmallBlobs:
         self.budget = budget
         self._largest = largest
         # The one that was asked for last stands last.
-        self._blobs: dict[Key, SmallBlob] = {}
+        self._blobs: dict[BlobKey, SmallBlob] = {}
         # Dropped, but still read or on their way.
         self._leaving: list[SmallBlob] = []
         self._tasks: dict[SmallBlob, asyncio.Task[None]] = {}
@@ -206,12 +204,12 @@ class SmallBlobs:
 
     def takes(self, digest: str, size: int) -> bool:
         """Whether a blob is one of those that are kept, and there is room for it."""
-        if digest.partition(":")[0] not in _HASHES or not 0 < size <= self._largest:
+        if not is_known_digest(digest) or not 0 < size <= self._largest:
             return False
         idle = sum(blob.cost for blob in self._blobs.values() if not blob.is_in_use)
         return self.held - idle + max(size, LEAST_COST) <= self.budget
 
-    def get(self, key: Key) -> SmallBlob | None:
+    def get(self, key: BlobKey) -> SmallBlob | None:
         """A blob that is here or on its way."""
         blob = self._blobs.get(key)
         if blob is None or blob.error:
@@ -219,7 +217,7 @@ class SmallBlobs:
         self._blobs[key] = self._blobs.pop(key)
         return blob
 
-    def begin(self, key: Key, size: int, open_body: OpenBody, asker: Asker) -> SmallBlob:
+    def begin(self, key: BlobKey, size: int, open_body: OpenBody, asker: Asker) -> SmallBlob:
         """Fetch a blob that `takes` says yes to, unless it is here or on its way.
 
         `asker` is whom `open_body` asks for: a client's from the first one on that reads it.
@@ -227,7 +225,7 @@ class SmallBlobs:
         blob = self.get(key)
         if blob:
             return blob
-        blob = SmallBlob(key[2], size, asker)
+        blob = SmallBlob(key.digest, size, asker)
         self._make_room(blob.cost)
         self._blobs[key] = blob
         task = asyncio.get_running_loop().create_task(blob.fill(open_body))
@@ -237,7 +235,7 @@ class SmallBlobs:
 
     def drop(self, audience: str, repository: str) -> None:
         """Forget all of a repository; who reads one now may read on."""
-        for key in [key for key in self._blobs if key[:2] == (audience, repository)]:
+        for key in [key for key in self._blobs if key.is_of(audience, repository)]:
             self._leaving.append(self._blobs.pop(key))
 
     def close(self) -> None:
@@ -254,7 +252,7 @@ class SmallBlobs:
                 excess -= blob.cost
                 del self._blobs[key]
 
-    def _ended(self, key: Key, blob: SmallBlob, done: asyncio.Task[None]) -> None:
+    def _ended(self, key: BlobKey, blob: SmallBlob, done: asyncio.Task[None]) -> None:
         del self._tasks[blob]
         blob.end()  # a task that was cancelled before it began has told nobody
         if blob.error and self._blobs.get(key) is blob:

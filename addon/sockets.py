@@ -1,4 +1,4 @@
-"""The sockets that clients connect to, given their congestion control.
+"""The sockets that clients connect to, given their congestion control and a long queue.
 
 mitmproxy says where it listens but keeps the sockets to itself: `Servers` of its proxyserver addon
 holds an instance for each mode, whose `_servers` are asyncio's. This is an internal of mitmproxy,
@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, Protocol
 
 from mitmproxy import ctx, exceptions
 from mitmproxy.addonmanager import Loader
@@ -27,8 +28,18 @@ from addon.option import declare
 
 logger = logging.getLogger(__name__)
 
+# Connections that may wait to be accepted; net.core.somaxconn bounds it, which is 4096 as a rule.
+QUEUE = 4096
 
-def listening_sockets(instances: Iterable[object]) -> Iterator[Settable]:
+
+class Listening(Settable, Protocol):
+    """A socket that listens, or asyncio's view of one."""
+
+    def fileno(self) -> int:
+        """As `socket.socket` has it."""
+
+
+def listening_sockets(instances: Iterable[object]) -> Iterator[Listening]:
     """The TCP sockets of mitmproxy's server instances."""
     for instance in instances:
         for server in getattr(instance, "_servers", ()):
@@ -37,8 +48,19 @@ def listening_sockets(instances: Iterable[object]) -> Iterator[Settable]:
                 yield from server.sockets
 
 
+def lengthen_queue(listening: Listening) -> None:
+    """Let so many connections wait to be accepted as the system allows (listen(2)).
+
+    asyncio asks for a hundred. Where many open connections at once, the kernel drops what comes
+    beyond them, and an honest client tries again only after a second, and then after two more.
+    """
+    family, kind = socket.AF_INET, socket.SOCK_STREAM  # of a copy, whose queue is the same
+    with socket.fromfd(listening.fileno(), family, kind) as copy:
+        copy.listen(QUEUE)
+
+
 class ClientSockets:
-    """Gives what listens its congestion control, at the start and whenever a mode is added."""
+    """Gives what listens all this, at the start and whenever a mode is added."""
 
     def __init__(self) -> None:
         self._name = ""
@@ -72,6 +94,8 @@ class ClientSockets:
             proxyserver.servers.changed.disconnect(self._changed)
 
     async def _changed(self) -> None:
+        for listening in _listening():
+            lengthen_queue(listening)
         self._set(self._name)
 
     def _set(self, name: str) -> None:
@@ -94,7 +118,7 @@ def listens() -> bool:
     return any(True for _ in _listening())
 
 
-def _listening() -> Iterator[Settable]:
+def _listening() -> Iterator[Listening]:
     proxyserver = _proxyserver()
     return listening_sockets(proxyserver.servers if proxyserver else ())
 

@@ -8,6 +8,7 @@ import os
 import socket
 from collections.abc import Mapping, Sequence
 from typing import Any
+from weakref import WeakSet
 
 from mitmproxy import ctx, exceptions, optmanager
 from mitmproxy.addonmanager import Loader
@@ -67,7 +68,9 @@ class Startup:
         self._settings: Settings | None = None
         # The pools for the settings before may still carry transfers: they end with the mirror.
         self._outbounds: dict[OutboundSettings, Outbound] = {}
-        self._fetchers: list[Fetcher] = []
+        self._fetcher: Fetcher | None = None
+        # Each lives as long as what it answers, and then its memory goes.
+        self._former: WeakSet[Fetcher] = WeakSet()
         self._warming: Warming | None = None
         self._errors: list[str] = []
         self._set: dict[str, object] = {}
@@ -76,7 +79,7 @@ class Startup:
     @property
     def fetcher(self) -> Fetcher | None:
         """What answers by the options as they are now; None before they were read."""
-        return self._fetchers[-1] if self._fetchers else None
+        return self._fetcher
 
     def load(self, loader: Loader) -> None:
         """Declare the options."""
@@ -131,7 +134,7 @@ class Startup:
             logging.getLogger(name).setLevel(logging.NOTSET)
         if self._warming:
             self._warming.close()
-        for fetcher in self._fetchers:
+        for fetcher in (*self._former, *([self._fetcher] if self._fetcher else [])):
             fetcher.close()
         for outbound in self._outbounds.values():
             await outbound.close()
@@ -149,7 +152,10 @@ class Startup:
         upstream = Upstream(settings.registry, outbound, bounds.memory, bounds.blobs)
         self._warm(upstream, settings)
         fetcher = Fetcher(upstream, bounds.ahead)
-        self._fetchers.append(fetcher)
+        if self._fetcher:
+            self._fetcher.retire()
+            self._former.add(self._fetcher)
+        self._fetcher = fetcher
         self._doorkeeper.apply(settings.client_limits, settings.behind_proxy)
         check = self._doorkeeper.check
         self._flows.answering = Answering(settings, self._certificates, fetcher, check)

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import importlib
 import importlib.util
+import logging
 import os
 import signal
 import socket
@@ -23,10 +24,11 @@ from pathlib import Path
 from typing import Final
 
 from addon import notify
+from addon.jsonlines import JsonLines
 from addon.listeners import Listener, explain
 from addon.restarts import next_pause
 from addon.spread import open_group
-from addon.terminal import has_terminal, say
+from addon.terminal import has_terminal
 from addon.worker import Where, Worker, format_worker
 
 # Seconds for a start, an end after the drain, and all workers' reading anew.
@@ -40,12 +42,18 @@ BACKLOG: Final = 1024
 _PROMETHEUS: Final = "PROMETHEUS_MULTIPROC_DIR"
 
 
-def supervise(listeners: Sequence[Listener], workers: int, arguments: Sequence[str]) -> int:
+logger = logging.getLogger(__name__)
+
+
+def supervise(
+    listeners: Sequence[Listener], workers: int, arguments: Sequence[str], *, logs_json: bool
+) -> int:
     """Run so many workers with these arguments until a signal ends them; the exit code.
 
     Raises:
         ValueError: a port cannot be had; the message is the line for the user.
     """
+    _begin_log(as_json=logs_json)
     opened: list[tuple[Where, list[list[socket.socket]]]] = []
     for listener in listeners:
         try:
@@ -55,7 +63,16 @@ def supervise(listeners: Sequence[Listener], workers: int, arguments: Sequence[s
         opened.append(((listener.host, listener.port), group))
     # The sockets of sd_notify and the files of metrics: nobody else's.
     with tempfile.TemporaryDirectory(prefix="docxy-workers-", ignore_cleanup_errors=True) as place:
-        return asyncio.run(Supervisor(opened, workers, arguments, Path(place)).run())
+        supervisor = Supervisor(opened, workers, arguments, Path(place), logs_json=logs_json)
+        return asyncio.run(supervisor.run())
+
+
+def _begin_log(*, as_json: bool) -> None:
+    """Let this process's lines look as run.sh's own, or as the workers'."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(JsonLines() if as_json else logging.Formatter("docxy: %(message)s"))
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
 
 
 class Supervised:
@@ -90,6 +107,8 @@ class Supervisor:
         workers: int,
         arguments: Sequence[str],
         place: Path,
+        *,
+        logs_json: bool,
     ) -> None:
         self._sockets = [one for _, groups in opened for group in groups for one in group]
         self._arguments = arguments
@@ -107,6 +126,7 @@ class Supervisor:
                     workers,
                     {where: tuple(s.fileno() for s in groups[number]) for where, groups in opened},
                     self._lifeline,
+                    logs_json,
                 ),
                 str(place / f"notify.{number}"),
             )
@@ -166,9 +186,11 @@ class Supervisor:
                 self._end()
             else:
                 each.pause = next_pause(each.pause, lived)
-                say(
-                    f"worker {each.worker.number} ended ({_said(code)});"
-                    f" it is started again in {each.pause:g} s"
+                logger.warning(
+                    "worker %d ended (%s); it is started again in %g s",
+                    each.worker.number,
+                    _said(code),
+                    each.pause,
                 )
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._ending.wait(), each.pause)
@@ -206,7 +228,8 @@ class Supervisor:
             for each in self._all:
                 patience = self._patience if each.is_ready else START_SECONDS
                 if each.process and each.process.returncode is None and now - each.heard > patience:
-                    say(f"worker {each.worker.number} gave no sign of life for {patience:g} s")
+                    number = each.worker.number
+                    logger.error("worker %d gave no sign of life for %g s", number, patience)
                     each.send(signal.SIGKILL)
 
     def _hear(self, each: Supervised) -> None:
@@ -230,7 +253,7 @@ class Supervisor:
             return
         self._was_ready = True
         self._manager.tell(notify.READY, notify.status(f"{len(self._all)} workers serve"))
-        say(f"{len(self._all)} workers serve")
+        logger.info("%d workers serve", len(self._all))
         while self._manager.watchdog_pause:
             self._manager.tell(notify.ALIVE)
             await asyncio.sleep(self._manager.watchdog_pause)

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from itertools import islice
 from urllib.parse import parse_qsl
 
-from addon.concealed import shown_url
 from addon.names import is_digest, parse_repository
+from addon.redaction import redact_own_url
 from addon.refused import Refused
 from addon.registry import authority
 from addon.routes import AcmeChallenge, Blob, Health, Manifest, Ping, Referrers, Route, Tags, Token
@@ -63,7 +63,7 @@ def story_facts(
     ahead = story.ahead
     return {
         "id": story.id,
-        "url": shown_url(url),
+        "url": redact_own_url(url),
         "what": caption(story),
         "from": story.came_from.value,
         "age": round(story.age, 3),
@@ -104,7 +104,7 @@ def sent_line(sent: Sent) -> str:
 def sent_facts(sent: Sent) -> dict[str, Plain]:
     """The same in plain values; seconds from the beginning."""
     return {
-        "url": shown_url(sent.url),
+        "url": redact_own_url(sent.url),
         "purpose": sent.purpose,
         "cause": sent.cause,
         "story": sent.story.id,

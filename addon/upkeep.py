@@ -25,14 +25,16 @@ class Upkeep:
         self._keep_up = keep_up
         self._wait = wait
         self._task: asyncio.Task[None] | None = None
+        self._is_closed = False
 
     def begin(self) -> None:
-        """Begin, if it has not begun."""
-        if self._task is None:
+        """Begin, if it has not begun, nor ended."""
+        if self._task is None and not self._is_closed:
             self._task = asyncio.get_running_loop().create_task(self._run())
 
     def close(self) -> None:
-        """End it."""
+        """End it, for good."""
+        self._is_closed = True
         if self._task:
             self._task.cancel()
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from cachetools import LRUCache
 
 from addon.blobs import BlobLimits, Blobs
-from addon.blobsource import BlobKey
-from addon.errors import failure
+from addon.errors import UpstreamFailure, failure
 from addon.headers import to_token_service
 from addon.learning import LearntRegistry
 from addon.manifests import Manifests
@@ -20,7 +19,7 @@ from addon.received import WholeAnswer, read_whole
 from addon.redirects import Redirects
 from addon.registry import Registry, authority, same_origin
 from addon.reply import BrokenTransfer
-from addon.sharing import EVERYONE, Access, Reader, token_of
+from addon.sharing import EVERYONE, Access, BlobKey, Reader, token_of
 from addon.smallblobs import SmallBlobs
 from addon.story import meant_as
 from addon.tokens import Scopes, Tokens, token_query
@@ -28,8 +27,8 @@ from addon.tokens import Scopes, Tokens, token_query
 MAX_TOKEN_ANSWER = 64 * 1024
 # The registry's no: whatever was kept of its yes is dropped.
 DENIED = frozenset({401, 403, 404})
-
-Key = tuple[str, str, str]
+# What passes with time: what is remembered is better than that.
+NOT_NOW = frozenset({429, 500, 502, 503, 504})
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +83,7 @@ class Upstream:
         self.blobs = Blobs(outbound, blob_limits, self.redirects(kept))
         largest = limits.largest_blob if limits.remember else 0
         self.small_blobs = SmallBlobs(limits.blob_bytes, largest)
-        self.sizes: LRUCache[Key, int] = LRUCache(kept)
+        self.sizes: LRUCache[BlobKey, int] = LRUCache(kept)
         # Digests that a manifest has named as an image's config; a content is one for everybody.
         self.configs: LRUCache[str, bool] = LRUCache(kept)
         self.pull_limits = PullLimits(now)
@@ -93,6 +92,14 @@ class Upstream:
         """A memory for so many addresses of blobs."""
         limits = self.limits
         return Redirects(entries, self.wall_clock, limits.remember_time, limits.redirect_time)
+
+    def failure(self, reason: str) -> UpstreamFailure:
+        """The registry's failure, for a client."""
+        return failure(self.learnt.now.authority, reason)
+
+    def failure_of(self, status: int) -> UpstreamFailure:
+        """The same where it answered a status that tells nothing of what was asked for."""
+        return self.failure(f"it answered {status}")
 
     def hear(self, reader: Reader, repository: str, status: int) -> None:
         """Note what the registry itself has answered to a reader of a repository."""
@@ -123,15 +130,8 @@ class Upstream:
             self.tokens.forget(repository)
         self.manifests.drop(audience, repository)
         self.small_blobs.drop(audience, repository)
-
-        def is_meant(key: Hashable) -> bool:
-            match key:
-                case BlobKey(whose, name) | (str(whose), str(name), str()):
-                    return (whose, name) == (audience, repository)
-            return False
-
-        self.blobs.ways.redirects.drop(is_meant)
-        for key in [key for key in self.sizes if is_meant(key)]:
+        self.blobs.ways.redirects.drop(audience, repository)
+        for key in [key for key in self.sizes if key.is_of(audience, repository)]:
             del self.sizes[key]
         for revoked in self.revoked:
             revoked(audience, repository)

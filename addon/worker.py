@@ -14,7 +14,14 @@ Where = tuple[str, int]
 """Host and port as a listener names them; "" is every address, and port 0 any."""
 
 # Options that bound the whole mirror, and of which each worker has its share.
-SHARED: Final = frozenset({"docxy_bytes_in_flight", "docxy_memory_blobs", "docxy_memory_manifests"})
+SHARED: Final = frozenset(
+    {
+        "docxy_bytes_in_flight",
+        "docxy_client_connections",
+        "docxy_memory_blobs",
+        "docxy_memory_manifests",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +35,7 @@ class Worker:
     """Descriptors of sockets that listen."""
     lifeline: int
     """A descriptor whose other end is gone when the supervisor is."""
+    logs_json: bool = False
 
     @property
     def speaks(self) -> bool:
@@ -42,7 +50,8 @@ def parse_worker(environ: Mapping[str, str]) -> Worker | None:
         return None
     told = json.loads(text)
     listeners = {(host, port): tuple(fds) for host, port, fds in told["listeners"]}
-    return Worker(told["number"], int(environ[WORKERS]), listeners, told["lifeline"])
+    of = int(environ[WORKERS])
+    return Worker(told["number"], of, listeners, told["lifeline"], told["logs_json"])
 
 
 def format_worker(worker: Worker) -> dict[str, str]:
@@ -50,6 +59,7 @@ def format_worker(worker: Worker) -> dict[str, str]:
     told = {
         "number": worker.number,
         "lifeline": worker.lifeline,
+        "logs_json": worker.logs_json,
         "listeners": [[*where, list(fds)] for where, fds in worker.listeners.items()],
     }
     return {_VARIABLE: json.dumps(told), WORKERS: str(worker.of)}
@@ -62,4 +72,8 @@ def shared(values: Mapping[str, Any], worker: Worker | None) -> dict[str, Any]:
     an upstream's host and those that are kept open, and bounds for one blob, image or address.
     """
     of = worker.of if worker else 1
-    return {name: value // of if name in SHARED else value for name, value in values.items()}
+    # Where 0 means none, what is little must not become it.
+    return {
+        name: max(value // of, min(value, 1)) if name in SHARED else value
+        for name, value in values.items()
+    }

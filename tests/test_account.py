@@ -1,4 +1,4 @@
-"""The line that the log has for a request."""
+"""What became of a request, as whoever listens has it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from addon.account import Account, log_account
+from addon.account import Account
 from addon.story import Story
 
 ACCOUNT = Account(
@@ -25,29 +25,16 @@ ACCOUNT = Account(
 
 
 @pytest.mark.parametrize(
-    ("account", "line"),
+    ("account", "outcome"),
     [
-        pytest.param(
-            ACCOUNT,
-            "192.0.2.1 GET /v2/alpine/manifests/latest: 200, 250 ms"
-            " <- https://hub.example/v2/library/alpine/manifests/latest",
-            id="from an upstream",
-        ),
-        pytest.param(
-            replace(ACCOUNT, url="", path="/v2/", status=401),
-            "192.0.2.1 GET /v2/: 401, 250 ms",
-            id="by the mirror itself",
-        ),
-        pytest.param(
-            replace(ACCOUNT, url="", broken="Client disconnected."),
-            "192.0.2.1 GET /v2/alpine/manifests/latest: Client disconnected., 250 ms",
-            id="broken off",
-        ),
+        pytest.param(ACCOUNT, "200", id="an answer"),
+        pytest.param(replace(ACCOUNT, broken="It left."), "It left.", id="broken off"),
+        pytest.param(replace(ACCOUNT, status=0, broken="It left."), "It left.", id="no answer"),
     ],
 )
-def test_a_request_is_one_line(
-    account: Account, line: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level("INFO")
-    log_account(account)
-    assert caplog.messages == [line]
+def test_the_outcome_is_the_status_or_why_there_is_none(account: Account, outcome: str) -> None:
+    assert account.outcome == outcome
+
+
+def test_the_whole_time_is_from_its_start_to_its_end() -> None:
+    assert ACCOUNT.seconds == 0.25

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import socket
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -19,6 +23,7 @@ from tests.bench.relay import Route, serve
 from tests.bench.runs import many, measured, median
 from tests.bench.site import far_hub
 from tests.bench.table import Goal, Row, as_json, format_goals, format_rows
+from tests.bench.workers import accepted
 from tests.ports import free_port
 from tests.terminal import has_tmux
 
@@ -159,6 +164,20 @@ def test_requests_are_counted_by_kind() -> None:
 def test_rows_that_are_not_there_are_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--rows", "rounds,rouds"]) == 2
     assert "'rouds'" in capsys.readouterr().err
+
+
+def test_what_children_cost_counts_and_connections_are_found() -> None:
+    with socket.create_server((HOST, 0)) as server:
+        port = server.getsockname()[1]
+        before = Process(os.getpid()).memory()
+        with (
+            subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child,
+            socket.create_connection((HOST, port)),
+            server.accept()[0],
+        ):
+            assert accepted([os.getpid(), child.pid], port) == {os.getpid(): 1, child.pid: 0}
+            assert Process(os.getpid()).memory() > before
+            child.communicate(b"\n")
 
 
 @pytest.mark.parametrize(

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import hashlib
 import json
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
 
 import pytest
 
-from addon.engine import LAYERS_AT_ONCE, MANIFEST_TYPES, Check, Engine, PullFailed, Step
+from addon.engine import LAYERS_AT_ONCE, MANIFEST_TYPES, Engine
 from addon.imagename import ImageName
 from addon.platforms import Platform
+from addon.steps import PullFailed, Step
+from tests.given import Given
 
 AMD64 = Platform("linux", "amd64")
 CHALLENGE = 'Bearer realm="https://mirror.test/auth/token",service="hub"'
@@ -26,29 +26,6 @@ def digest_of(content: bytes) -> str:
 
 def descriptor(content: bytes, **more: object) -> dict[str, object]:
     return {"digest": digest_of(content), "size": len(content), **more}
-
-
-@dataclass
-class Given:
-    """An answer: its body in pieces, or what breaks it off."""
-
-    status: int = 200
-    body: bytes = b""
-    fields: Mapping[str, str] = field(default_factory=dict)
-    breaks: bool = False
-
-    def field(self, name: str) -> str:
-        return self.fields.get(name, "")
-
-    async def pieces(self) -> AsyncIterator[bytes]:
-        for at in range(0, len(self.body), 7):
-            await asyncio.sleep(0)
-            yield self.body[at : at + 7]
-        if self.breaks:
-            raise ConnectionError("the answer broke off")
-
-    async def source(self) -> str:
-        return "network"
 
 
 class Registry:
@@ -221,17 +198,3 @@ async def test_a_manifest_of_any_kind_is_no_worse_than_a_failure(body: bytes) ->
     registry.answers["/v2/a/b/manifests/1"] = Given(body=body)
     with pytest.raises(PullFailed):
         await pull(registry)
-
-
-def checked(expected: str, content: bytes) -> str:
-    check = Check(expected)
-    check.take(content)
-    return check.wrong()
-
-
-def test_a_digest_is_checked_in_either_algorithm() -> None:
-    for name in ("sha256", "sha512"):
-        digest = f"{name}:{hashlib.new(name, b'a').hexdigest()}"
-        assert checked(digest, b"a") == ""
-        assert "the digest is" in checked(digest, b"b")
-    assert "cannot be checked" in checked("md5:abc", b"a")

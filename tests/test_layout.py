@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from addon import congestion, drain, oldest, options, tls
+from addon import congestion, drain, logs, oldest, options, tls
 from addon.exchange import STORY
 from addon.ownflows import SENT
 
@@ -39,6 +39,7 @@ WITH_MITMPROXY = {
     "inspection",
     "inspector",
     "launch",
+    "logs",
     "messages",
     "mirror",
     "oldest",
@@ -61,13 +62,17 @@ WITH_MITMPROXY = {
 WITH_AIOHTTP = {
     "answering",
     "blobs",
+    "blobsahead",
     "blobsource",
     "bounds",
     "causes",
     "fetching",
     "inventory",
     "learning",
+    "location",
     "loopback",
+    "manifestmemory",
+    "manifestsource",
     "options",
     "outbound",
     "pool",
@@ -75,10 +80,13 @@ WITH_AIOHTTP = {
     "pullmanifest",
     "readers",
     "redirects",
+    "registryblob",
     "responses",
     "spares",
     "upstream",
+    "upstreamblobs",
     "warming",
+    "ways",
 }
 PURE = set(MODULES) - WITH_MITMPROXY - WITH_AIOHTTP
 
@@ -159,7 +167,14 @@ def test_imports_are_found_wherever_they_are() -> None:
 
 DECLARED = {
     option.name
-    for option in (*options.OPTIONS, *tls.OPTIONS, congestion.OPTION, drain.OPTION, oldest.OPTION)
+    for option in (
+        *options.OPTIONS,
+        *tls.OPTIONS,
+        congestion.OPTION,
+        oldest.OPTION,
+        logs.OPTION,
+        drain.OPTION,
+    )
 }
 
 

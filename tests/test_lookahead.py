@@ -7,9 +7,9 @@ import pytest
 
 from addon.descriptors import Descriptor
 from addon.errors import failure
-from addon.inflight import Asker, Urgency
 from addon.lookahead import TINY, Ahead, AheadLimits, Begun, narrowed
-from addon.sharing import EVERYONE, Reader
+from addon.sharing import EVERYONE, BlobKey, Reader
+from addon.urgency import Asker, Urgency
 
 LARGE = 10 * TINY
 PATIENCE = 3
@@ -123,7 +123,7 @@ class TestWindow:
         ahead.look("c", READER, "a", layers(4))
         await settle()
         assert starter.begun == ["0", "1"]
-        assert await ahead.claim((EVERYONE, "a", "0")) is starter.transfers["0"]
+        assert await ahead.claim(BlobKey(EVERYONE, "a", "0")) is starter.transfers["0"]
         await settle()
         assert starter.begun == ["0", "1", "2"]
 
@@ -134,7 +134,7 @@ class TestWindow:
         ahead = Ahead(starter, limits())
         ahead.look("c", READER, "a", layers(2))
         await settle()
-        claiming = asyncio.get_running_loop().create_task(ahead.claim((EVERYONE, "a", "0")))
+        claiming = asyncio.get_running_loop().create_task(ahead.claim(BlobKey(EVERYONE, "a", "0")))
         await settle()
         urgencies = [starter.askers[digest].urgency for digest in "01"]
         assert urgencies == [Urgency.ASKED, Urgency.AHEAD]
@@ -148,7 +148,7 @@ class TestWindow:
         ahead.look("c", READER, "a", layers(4))
         for digest in order:
             await settle()
-            claimed = await ahead.claim((EVERYONE, "a", digest))
+            claimed = await ahead.claim(BlobKey(EVERYONE, "a", digest))
             assert claimed is starter.transfers.get(digest)
         await settle()
         assert len(ahead) == 0
@@ -165,14 +165,14 @@ class TestWindow:
         assert starter.begun == ["0", "1", "2"]
         starter.line = 1
         for digest in "01":
-            await ahead.claim((EVERYONE, "a", digest))
+            await ahead.claim(BlobKey(EVERYONE, "a", digest))
             await settle()
         assert starter.begun == ["0", "1", "2"]
-        await ahead.claim((EVERYONE, "a", "2"))
+        await ahead.claim(BlobKey(EVERYONE, "a", "2"))
         await settle()
         assert starter.begun == ["0", "1", "2", "3"]
         starter.line = 1000
-        await ahead.claim((EVERYONE, "a", "3"))
+        await ahead.claim(BlobKey(EVERYONE, "a", "3"))
         await settle()
         assert starter.begun == ["0", "1", "2", "3", "4", "5", "6"]
 
@@ -180,8 +180,8 @@ class TestWindow:
         ahead = Ahead(starter, limits())
         ahead.look("c", READER, "a", layers(2))
         await settle()
-        assert await ahead.claim((EVERYONE, "a", "0")) is not None
-        assert await ahead.claim((EVERYONE, "a", "0")) is None
+        assert await ahead.claim(BlobKey(EVERYONE, "a", "0")) is not None
+        assert await ahead.claim(BlobKey(EVERYONE, "a", "0")) is None
 
     async def test_small_ones_are_no_transfers(self, starter: Starter) -> None:
         ahead = Ahead(starter, limits(transfers=1))
@@ -253,17 +253,17 @@ class TestEnds:
             ahead.look("c", Reader(audience), repository, layers(1))
         await settle()
         ahead.drop(EVERYONE, "a")
-        assert await ahead.claim((EVERYONE, "a", "0")) is None
-        assert await ahead.claim(("hash", "a", "0"))
-        assert await ahead.claim((EVERYONE, "b", "0"))
+        assert await ahead.claim(BlobKey(EVERYONE, "a", "0")) is None
+        assert await ahead.claim(BlobKey("hash", "a", "0"))
+        assert await ahead.claim(BlobKey(EVERYONE, "b", "0"))
 
     async def test_nothing_crosses_to_another_audience(self, starter: Starter) -> None:
         ahead = Ahead(starter, limits())
         ahead.look("c", Reader("hash"), "a", layers(1))
         await settle()
-        assert await ahead.claim((EVERYONE, "a", "0")) is None
-        assert await ahead.claim(("other", "a", "0")) is None
-        assert await ahead.claim(("hash", "b", "0")) is None
+        assert await ahead.claim(BlobKey(EVERYONE, "a", "0")) is None
+        assert await ahead.claim(BlobKey("other", "a", "0")) is None
+        assert await ahead.claim(BlobKey("hash", "b", "0")) is None
 
     async def test_an_asker_that_leaves_while_it_waits_leaves_nothing_open(
         self, starter: Starter
@@ -272,7 +272,7 @@ class TestEnds:
         starter.gate.clear()
         ahead.look("c", READER, "a", layers(1))
         await settle()
-        asker = asyncio.get_running_loop().create_task(ahead.claim((EVERYONE, "a", "0")))
+        asker = asyncio.get_running_loop().create_task(ahead.claim(BlobKey(EVERYONE, "a", "0")))
         await settle()
         starter.gate.set()
         asker.cancel()
@@ -285,8 +285,8 @@ class TestEnds:
         starter.fails = {"0"}
         ahead.look("c", READER, "a", layers(2))
         await settle()
-        assert await ahead.claim((EVERYONE, "a", "0")) is None
-        assert await ahead.claim((EVERYONE, "a", "1"))
+        assert await ahead.claim(BlobKey(EVERYONE, "a", "0")) is None
+        assert await ahead.claim(BlobKey(EVERYONE, "a", "1"))
 
     async def test_close_ends_everything(self, starter: Starter) -> None:
         ahead = Ahead(starter, limits())
@@ -316,8 +316,8 @@ class TestImages:
         ahead.look("c", READER, "a", layers(2))
         ahead.look("d", READER, "a", layers(2, prefix="other"))
         await settle()
-        assert await ahead.claim((EVERYONE, "a", "0")) is starter.transfers["0"]
-        assert await ahead.claim((EVERYONE, "a", "other0")) is starter.transfers["other0"]
+        assert await ahead.claim(BlobKey(EVERYONE, "a", "0")) is starter.transfers["0"]
+        assert await ahead.claim(BlobKey(EVERYONE, "a", "other0")) is starter.transfers["other0"]
 
     async def test_a_layer_of_two_images_is_closed_once_it_is_claimed(
         self, starter: Starter
@@ -331,7 +331,7 @@ class TestImages:
         ahead.look("c", READER, "a", (*shared, *layers(1, prefix="y")))
         await settle()
         opened.append(starter.transfers["0"])
-        assert await ahead.claim((EVERYONE, "a", "0")) is opened[0]
+        assert await ahead.claim(BlobKey(EVERYONE, "a", "0")) is opened[0]
         await settle()
         assert [transfer.closed for transfer in opened] == [0, 1]
 

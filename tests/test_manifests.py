@@ -5,7 +5,7 @@ import hashlib
 import pytest
 
 from addon.descriptors import Descriptor
-from addon.manifests import OVERHEAD, Kept, Manifests, accepted_types, is_known_digest, keep
+from addon.manifests import OVERHEAD, Kept, Manifests, accepted_types, keep
 from tests.clock import Clock
 
 CONTENT = b'{"config": {"digest": "sha256:%064x", "size": 5}}' % 1
@@ -27,13 +27,6 @@ def clock() -> Clock:
 @pytest.fixture
 def manifests(clock: Clock) -> Manifests:
     return Manifests(1024 * 1024, 100, clock)
-
-
-@pytest.mark.parametrize(
-    ("digest", "expected"), [(SHA256, True), (SHA512, True), ("blake3:abc", False), ("", False)]
-)
-def test_what_content_can_be_checked_by(digest: str, expected: bool) -> None:
-    assert is_known_digest(digest) is expected
 
 
 class TestKeep:

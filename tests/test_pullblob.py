@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from addon import transfer
+from addon import failures
 from addon.blobs import BlobLimits
 from addon.errors import Refusal, UpstreamFailure
 from addon.lookahead import AheadLimits
@@ -23,7 +23,7 @@ AHEAD = AheadLimits(2, 24 * MIB, 60.0, images=10)
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transfer, "FIRST_PAUSE", 0.0)
+    monkeypatch.setattr(failures, "FIRST_PAUSE", 0.0)
 
 
 def a_site(limits: Limits | None = None, ahead: AheadLimits | None = None) -> Site:
@@ -244,6 +244,18 @@ class TestLargeOnes:
         assert (reply.status, await read(reply)) == (200, LARGE)
 
     @pytest.mark.parametrize("far", [False, True])
+    @pytest.mark.parametrize("known", [False, True])
+    async def test_no_ranges_upstream_gives_no_more_than_the_first_part(
+        self, site: Site, far: bool, known: bool
+    ) -> None:
+        site.hub.far = far
+        site.hub.cdn = lambda _request, content: answer(200, content=content)
+        token = await pulled(site) if known else await site.token()
+        reply = await site.blob(LARGE, token, ("Range", "bytes=0-9"))
+        assert (reply.status, reply.length, await read(reply)) == (206, 10, LARGE[:10])
+        assert site.hub.left_open == 0
+
+    @pytest.mark.parametrize("far", [False, True])
     async def test_an_upstream_that_sends_more_than_it_was_asked_for_is_cut(
         self, site: Site, far: bool
     ) -> None:
@@ -444,76 +456,6 @@ class TestConditions:
         await read(await site.blob(SMALL, token, field))
         assert site.hub.asked[-1].role == "cdn"
         assert site.hub.asked[-1].get(field[0]) == field[1]
-
-
-class TestAhead:
-    async def test_what_was_begun_is_given_and_the_next_begun(self) -> None:
-        site = a_site(ahead=AHEAD)
-        token = await site.token()
-        await site.pull(token)
-        await settle()
-        # The small one and two of the large ones.
-        assert site.hub.count("cdn") == 3
-        for content in (SMALL, LARGE, LARGE[::-1], LARGE[:-1]):
-            assert await read(await site.blob(content, token)) == content
-        assert registry(site) == 4
-        assert site.hub.count("cdn") == 4
-        site.fetcher.close()
-        await settle()
-        assert site.hub.left_open == 0
-
-    @pytest.mark.parametrize("far", [False, True])
-    async def test_what_nobody_claims_leaves_nothing(self, far: bool) -> None:
-        site = a_site(ahead=AheadLimits(2, 24 * MIB, 0.0, images=10))
-        site.hub.far = far
-        await site.pull(await site.token())
-        await settle()
-        await asyncio.sleep(0.01)
-        await settle()
-        assert (len(site.fetcher._blobs.ahead), site.hub.left_open) == (0, 0)
-        assert site.upstream.blobs.budget.running == 0
-
-    async def test_redirects_of_the_others_are_resolved(self) -> None:
-        site = a_site(ahead=AHEAD)
-        await site.pull(await site.token())
-        await settle()
-        assert registry(site) == 4
-
-    async def test_a_part_is_fetched_as_it_is_asked_for(self) -> None:
-        site = a_site(ahead=AHEAD)
-        token = await site.token()
-        await site.pull(token)
-        await settle()
-        reply = await site.blob(LARGE, token, ("Range", "bytes=5-9"))
-        assert await read(reply) == LARGE[5:10]
-        site.fetcher.close()
-        await settle()
-        assert site.hub.left_open == 0
-
-    async def test_a_user_gets_it_too_and_nobody_else_his(self) -> None:
-        site = a_site(ahead=AHEAD)
-        site.hub.users, site.hub.private = {"alice"}, True
-        await site.pull(ALICE)
-        await settle()
-        count = site.hub.count("cdn")
-        everyone = await site.token()
-        for content in (SMALL, LARGE):
-            assert (await site.blob(content, everyone)).status == 401
-            assert await read(await site.blob(content, ALICE)) == content
-        await settle()
-        assert site.hub.count("cdn") == count + 1  # the next of the window
-
-    async def test_it_is_off_where_it_is_turned_off(self) -> None:
-        site = a_site(ahead=AheadLimits(6, 24 * MIB, 60.0, images=0))
-        await site.pull(await site.token())
-        await settle()
-        assert registry(site) == site.hub.count("cdn") == 0
-
-    async def test_it_is_off_where_nothing_of_it_could_be_given(self) -> None:
-        site = a_site(Limits(recheck_time=0), AHEAD)
-        await site.pull(await site.token())
-        await settle()
-        assert registry(site) == site.hub.count("cdn") == 0
 
 
 class TestWhoMayHaveIt:

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
-from addon.engine import Step
 from addon.imagename import ImageName
 from addon.platforms import Platform
 from addon.pullreport import Pull, report, step_line, summary
+from addon.steps import Step
 from tests.clock import Clock
 
 DIGEST = "sha256:0123456789abcdef" + 48 * "0"

@@ -15,6 +15,7 @@ from addon.redirects import (
     resolve_target,
 )
 from addon.registry import Registry, same_origin
+from addon.sharing import BlobKey
 from tests.outbounds import Asked, FakeOutbound, NotedBody, answer, closings, fake, redirect
 
 REGISTRY = Registry("https://r.example")
@@ -280,17 +281,21 @@ async def test_a_failure_on_the_way_is_passed_on() -> None:
 NOW = 1_700_000_000.0
 
 
+def blob(number: int = 0, repository: str = "a") -> BlobKey:
+    return BlobKey("", repository, f"sha256:{number}")
+
+
 def kept_for(url: str, **lifetimes: float) -> float:
     """Seconds for which an address is given."""
     clock = Clock()
     redirects = Redirects(1, clock, **lifetimes)
-    redirects.keep("a", "GET", url)
-    if not redirects.get("a", "GET"):
+    redirects.keep(blob(), "GET", url)
+    if not redirects.get(blob(), "GET"):
         return 0.0
     least, most = 0.0, 1e6
     while most - least > 0.01:
         clock.now = NOW + (least + most) / 2
-        if redirects.get("a", "GET"):
+        if redirects.get(blob(), "GET"):
             least = clock.now - NOW
         else:
             most = clock.now - NOW
@@ -365,35 +370,35 @@ class TestRedirects:
         clock = Clock()
         redirects = Redirects(10, clock)
         url = f"https://c.example/x?Expires={int(NOW) + 1200}"
-        redirects.keep("blob", "GET", url)
-        assert redirects.get("blob", "HEAD") is None
-        assert redirects.get("other", "GET") is None
+        redirects.keep(blob(), "GET", url)
+        assert redirects.get(blob(), "HEAD") is None
+        assert redirects.get(blob(2), "GET") is None
         clock.now = NOW + 1200 - MARGIN - 1
-        assert redirects.get("blob", "GET") == url
+        assert redirects.get(blob(), "GET") == url
         clock.now = NOW + 1200 - MARGIN
-        assert redirects.get("blob", "GET") is None
+        assert redirects.get(blob(), "GET") is None
 
     def test_one_that_is_over_is_never_given(self) -> None:
         redirects = Redirects(10, Clock())
-        redirects.keep("blob", "GET", "https://c.example/x?Expires=1")
-        assert redirects.get("blob", "GET") is None
+        redirects.keep(blob(), "GET", "https://c.example/x?Expires=1")
+        assert redirects.get(blob(), "GET") is None
 
     def test_forget_and_drop_what_is_meant_alone(self) -> None:
         redirects = Redirects(10, Clock())
-        for key in (("a", 1), ("a", 2), ("b", 1)):
+        for key in (blob(1), blob(2), blob(1, "b")):
             for method in ("GET", "HEAD"):
                 redirects.keep(key, method, "https://c.example/x")
-        redirects.forget(("a", 1), "GET")
-        redirects.forget("never kept", "GET")
-        assert redirects.get(("a", 1), "GET") is None
-        assert redirects.get(("a", 1), "HEAD")
-        redirects.drop(lambda key: isinstance(key, tuple) and key[0] == "a")
-        assert [redirects.get(("a", n), "HEAD") for n in (1, 2)] == [None, None]
-        assert redirects.get(("b", 1), "GET")
+        redirects.forget(blob(1), "GET")
+        redirects.forget(blob(9), "GET")
+        assert redirects.get(blob(1), "GET") is None
+        assert redirects.get(blob(1), "HEAD")
+        redirects.drop("", "a")
+        assert [redirects.get(blob(n), "HEAD") for n in (1, 2)] == [None, None]
+        assert redirects.get(blob(1, "b"), "GET")
 
     def test_are_bounded(self) -> None:
         redirects = Redirects(3, Clock())
         for number in range(100):
-            redirects.keep(number, "GET", "https://c.example/x")
+            redirects.keep(blob(number), "GET", "https://c.example/x")
         assert len(redirects) == 3
-        assert redirects.get(99, "GET")
+        assert redirects.get(blob(99), "GET")

@@ -8,9 +8,10 @@ import pytest
 
 from addon.errors import failure
 from addon.headers import Fields
-from addon.inflight import Asker, Urgency
 from addon.reply import Body, BrokenTransfer
+from addon.sharing import BlobKey
 from addon.smallblobs import HASHED_AT_ONCE, LEAST_COST, SmallBlob, SmallBlobBody, SmallBlobs
+from addon.urgency import Asker, Urgency
 
 CONTENT = b"0123456789" * 10
 SIZE = len(CONTENT)
@@ -50,8 +51,8 @@ class Line:
         self.closed += 1
 
 
-def key(digest: str = DIGEST, audience: str = "", repository: str = "a") -> tuple[str, str, str]:
-    return (audience, repository, digest)
+def key(digest: str = DIGEST, audience: str = "", repository: str = "a") -> BlobKey:
+    return BlobKey(audience, repository, digest)
 
 
 def digest_of(content: bytes) -> str:

@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import inspect
 import itertools
+import socket
+import struct
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from mitmproxy.addons import proxyserver
 from mitmproxy.proxy import mode_servers
 
 from addon.congestion import system_congestion_control
-from addon.sockets import listening_sockets
+from addon.sockets import QUEUE, lengthen_queue, listening_sockets
 from tests.e2e.client import ask
 from tests.ports import free_port
 from tests.running import ADDON, MITMDUMP, Mirror, reverse_mode, running_mirror, settings_arguments
@@ -24,6 +26,7 @@ _asked = itertools.count()
 untyped: Any = proxyserver
 untyped_servers: Any = mode_servers
 REGISTRY = "http://registry.invalid:443"
+LONGEST_QUEUE = int(Path("/proc/sys/net/core/somaxconn").read_text())
 HINT = "mitmproxy's listening sockets are elsewhere now: look through addon/sockets.py"
 
 # Says what each accepted socket uses; and changes the option or the modes when it is told to.
@@ -102,7 +105,7 @@ async def test_sockets_of_an_instance() -> None:
     instance._servers = [listener, object()]
     async with listener:
         assert len(listener.sockets) == 1
-        found = [one.fileno() for one in listening_sockets([instance])]  # type: ignore[attr-defined]
+        found = [one.fileno() for one in listening_sockets([instance])]
         assert found == [listener.sockets[0].fileno()], HINT
 
 
@@ -172,3 +175,22 @@ async def test_a_wrong_name_ends_the_start(tmp_path: Path, name: str) -> None:
     assert process.returncode == 1
     assert f"docxy_congestion_control: {name!r} is not a name such as bbr" in said.decode()
     assert "Traceback" not in said.decode()
+
+
+async def test_as_many_connections_may_wait_as_the_system_allows() -> None:
+    async def leave(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    async with await asyncio.start_server(leave, "127.0.0.1", 0) as server:
+        (listening,) = server.sockets
+        assert queue_of(listening) == 100
+        lengthen_queue(listening)
+        assert queue_of(listening) == min(QUEUE, LONGEST_QUEUE)
+        _, writer = await asyncio.open_connection(*listening.getsockname())
+        writer.close()
+
+
+def queue_of(listening: Any) -> int:
+    """`tcpi_sacked`, which of a listening socket is its queue's length (Linux' tcp_get_info)."""
+    told = listening.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 32)
+    return int(struct.unpack_from("=I", told, 28)[0])

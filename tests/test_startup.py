@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import logging
+import weakref
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -140,6 +142,14 @@ async def test_transfers_go_on_through_the_pool_that_they_began_in(started: Star
     configure(started, docxy_connect_timeout=3)
     assert len(startup._outbounds) == 2
     assert pools.items() <= startup._outbounds.items()
+
+
+async def test_what_answered_by_other_settings_goes_with_its_memory(started: Started) -> None:
+    configure(started, mode=MODE)
+    former = weakref.ref(started.startup.fetcher)
+    configure(started, docxy_tag_ttl=31)
+    gc.collect()
+    assert former() is None
 
 
 # Defaults.

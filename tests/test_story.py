@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from addon import transfer
+from addon import failures
 from addon.errors import UpstreamFailure
 from addon.lookahead import AheadLimits
 from addon.received import Answer
@@ -38,7 +38,7 @@ AHEAD = AheadLimits(2, 24 * MIB, 60.0, images=10)
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transfer, "FIRST_PAUSE", 0.0)
+    monkeypatch.setattr(failures, "FIRST_PAUSE", 0.0)
 
 
 def a_site(ahead: AheadLimits | None = None, **limits: float) -> Site:

@@ -2,25 +2,24 @@ from __future__ import annotations
 
 import pytest
 
-from addon.blobsource import BlobKey
 from addon.manifests import Kept
-from addon.sharing import EVERYONE, Reader
+from addon.sharing import EVERYONE, BlobKey, Reader
 from addon.tokens import CLOCKS_APART
 from addon.upstream import DENIED, Limits, Upstream
 from tests.upstreams import Site
 
-KEY = ("", "a", "sha256:x")
+KEY = BlobKey("", "a", "sha256:x")
 ANYONE = Reader(EVERYONE)
 
 
-def remembering(*keys: tuple[str, str, str]) -> Upstream:
+def remembering(*keys: BlobKey) -> Upstream:
     upstream = Site().upstream
-    for audience, repository, digest in keys:
+    for key in keys:
+        audience, repository, digest = key
         upstream.access.grant(audience, repository)
         upstream.manifests.put(audience, repository, Kept(digest, (), b"{}"))
-        upstream.sizes[audience, repository, digest] = 5
+        upstream.sizes[key] = 5
         for method in ("GET", "HEAD"):
-            key = BlobKey(audience, repository, digest)
             upstream.blobs.ways.redirects.keep(key, method, "https://cdn.example/x")
     return upstream
 
@@ -37,7 +36,7 @@ def knows(upstream: Upstream, audience: str, repository: str, digest: str) -> li
 
 @pytest.mark.parametrize("status", sorted(DENIED))
 def test_a_no_drops_everything_of_one_audiences_repository(status: int) -> None:
-    others = [("", "b", "sha256:x"), ("hash", "a", "sha256:x")]
+    others = [BlobKey("", "b", "sha256:x"), BlobKey("hash", "a", "sha256:x")]
     upstream = remembering(KEY, *others)
     told = list[tuple[str, str]]()
     upstream.revoked.append(lambda audience, repository: told.append((audience, repository)))
@@ -96,7 +95,7 @@ def test_what_is_neither_changes_nothing(status: int) -> None:
 
 
 def test_forgetting_an_audience_forgets_all_its_repositories() -> None:
-    mine = [("hash", "a", "sha256:x"), ("hash", "b", "sha256:y")]
+    mine = [BlobKey("hash", "a", "sha256:x"), BlobKey("hash", "b", "sha256:y")]
     upstream = remembering(KEY, *mine)
     upstream.forget("hash")
     for key in mine:

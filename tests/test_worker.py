@@ -7,7 +7,7 @@ import pytest
 from addon.options import OPTIONS
 from addon.worker import SHARED, Worker, format_worker, parse_worker, shared
 
-WORKER = Worker(1, 3, {("", 443): (5, 6), ("127.0.0.1", 80): (7,)}, 9)
+WORKER = Worker(1, 3, {("", 443): (5, 6), ("127.0.0.1", 80): (7,)}, 9, True)
 
 
 def test_what_is_told_is_understood() -> None:
@@ -27,5 +27,11 @@ def test_a_worker_has_its_share_of_the_mirrors_budgets_and_the_whole_of_all_else
     assert shared(values, None) == values
     mine = shared(values, WORKER)
     differing = {name for name in values if mine[name] != values[name]}
-    assert differing == SHARED
+    assert differing == SHARED & values.keys()
+    assert differing
     assert mine["docxy_memory_blobs"] == 64 * 1024 * 1024 // 3
+
+
+@pytest.mark.parametrize(("whole", "share"), [(0, 0), (1, 1), (2, 1), (3, 1), (6, 2), (-1, -1)])
+def test_a_share_of_little_is_not_none(whole: int, share: int) -> None:
+    assert shared({"docxy_memory_blobs": whole}, WORKER) == {"docxy_memory_blobs": share}

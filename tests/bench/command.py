@@ -13,7 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
-from . import breaks, cost, login, rounds, slow
+from . import breaks, cost, login, rounds, slow, workers
 from .children import run_to_end
 from .runs import Options
 from .table import Goal, Result, Row, as_json, format_goals, format_rows
@@ -24,6 +24,7 @@ GROUPS: Final[Mapping[str, Callable[[Options], AsyncIterator[Result]]]] = {
     "breaks": breaks.rows,
     "cost": cost.rows,
     "slow": slow.rows,
+    "workers": workers.rows,
 }
 
 
@@ -36,8 +37,10 @@ def run(words: Sequence[str]) -> int:
         repeat=arguments.repeat,
         quick=arguments.quick,
         timelines=arguments.timelines,
+        workers=arguments.workers if arguments.workers > 1 else 0,
     )
-    groups = arguments.rows.split(",") if arguments.rows else list(GROUPS)
+    usual = ["workers"] if options.workers else [name for name in GROUPS if name != "workers"]
+    groups = arguments.rows.split(",") if arguments.rows else usual
     unknown = [name for name in groups if name not in GROUPS]
     if unknown:
         print(f"there are no rows {unknown[0]!r}; there are {', '.join(GROUPS)}", file=sys.stderr)
@@ -84,6 +87,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--repeat", type=int, default=3, metavar="N", help="pulls of which the median counts (3)"
+    )
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=0,
+        metavar="N",
+        help="compare one process with N workers; with --rows rounds: start those mirrors with N",
     )
     parser.add_argument(
         "--timelines", action="store_true", help="print each request, and what the Hub saw when"

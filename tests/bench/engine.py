@@ -1,6 +1,8 @@
 """A pull as an engine makes it, over connections that stay open while it lasts.
 
-Docker asks `/v2/` first and is challenged there; containerd asks for the manifest at once. Then
+The addon's engine pulls through its own mirror alone, as Docker does. What is compared here is told
+apart further: Docker asks `/v2/` first and is challenged there; containerd asks for the manifest at
+once; and without a mirror, token service and CDN are hosts of their own. Then
 come the token, the manifest (of one platform: an index would add the same round trip to every
 row), the config, and the layers, three side by side. Every body is checked against its digest.
 """
@@ -9,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import json
 import ssl
 import time
@@ -21,17 +22,14 @@ import aiohttp
 from yarl import URL
 
 from addon.challenges import parse_challenges
-from addon.engine import MANIFEST_TYPES
+from addon.digests import is_digest_of
+from addon.engine import LAYERS_AT_ONCE, MANIFEST_TYPES
+from addon.steps import PullFailed
 
 Style = Literal["docker", "containerd"]
 
-LAYERS_AT_ONCE = 3
 _REDIRECTS = (301, 302, 303, 307, 308)
 SECONDS = 300
-
-
-class PullFailed(Exception):
-    """An answer is not what an engine could use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,19 +136,22 @@ class Got:
 
     def check(self, digest: str) -> None:
         """Raise PullFailed unless the body is the content of this digest."""
-        found = f"sha256:{hashlib.sha256(self.body).hexdigest()}"
         if self.status != 200:
             said = self.body[:500].decode(errors="replace")
             raise PullFailed(f"{self.step.kind} {self.step.target}: {self.status} {said}")
-        if found != digest:
-            raise PullFailed(f"{self.step.kind} {self.step.target}: {found}, not {digest}")
+        if not is_digest_of(digest, self.body):
+            raise PullFailed(f"{self.step.kind} {self.step.target}: what came is not {digest}")
 
 
 @contextlib.asynccontextmanager
-async def new_session(tls: ssl.SSLContext) -> AsyncIterator[aiohttp.ClientSession]:
-    """Connections as new as an engine's that has not pulled for a while."""
+async def new_session(
+    tls: ssl.SSLContext, source: str = ""
+) -> AsyncIterator[aiohttp.ClientSession]:
+    """Connections as new as an engine's that has not pulled for a while, from an address."""
     async with aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(ssl=tls, limit=0),
+        connector=aiohttp.TCPConnector(
+            ssl=tls, limit=0, local_addr=(source, 0) if source else None
+        ),
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
         timeout=aiohttp.ClientTimeout(total=SECONDS),
@@ -161,10 +162,15 @@ async def new_session(tls: ssl.SSLContext) -> AsyncIterator[aiohttp.ClientSessio
 
 
 async def pull(
-    url: str, image: str, tls: ssl.SSLContext, style: Style = "docker", reference: str = "latest"
+    url: str,
+    image: str,
+    tls: ssl.SSLContext,
+    style: Style = "docker",
+    reference: str = "latest",
+    source: str = "",
 ) -> list[Step]:
-    """Pull an image from an address; the requests that it took."""
-    async with new_session(tls) as session:
+    """Pull an image from a registry, from an address of one's own; the requests that it took."""
+    async with new_session(tls, source) as session:
         one = Pull(session, URL(url), f"library/{image}", style)
         await one.run(reference)
     return one.steps

@@ -7,8 +7,10 @@ from dataclasses import replace
 
 from yarl import URL
 
+from addon.steps import PullFailed
+
 from .children import running
-from .engine import Pull, PullFailed, new_session
+from .engine import Pull, new_session
 from .measures import Process, count_kinds
 from .runs import begin, end
 from .site import Site

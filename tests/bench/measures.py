@@ -15,29 +15,32 @@ _TICKS: Final = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A process of Linux, read from /proc."""
+    """A process of Linux and its children, read from /proc."""
 
     pid: int
 
     @property
-    def _folder(self) -> Path:
-        return Path(f"/proc/{self.pid}")
+    def _folders(self) -> list[Path]:
+        own = Path(f"/proc/{self.pid}")
+        children = (own / "task" / str(self.pid) / "children").read_text().split()
+        return [own, *(Path(f"/proc/{pid}") for pid in children)]
 
     def cpu_seconds(self) -> float:
-        """User and system time since it began."""
+        """User and system time since they began."""
         # The name stands in parentheses and may hold spaces.
-        fields = (self._folder / "stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / _TICKS
+        read = [(each / "stat").read_text().rpartition(")")[2].split() for each in self._folders]
+        return sum(int(fields[11]) + int(fields[12]) for fields in read) / _TICKS
 
     def memory(self, line: str = "VmRSS") -> int:
-        """Bytes resident now, or `VmHWM`: at most so far."""
-        status = (self._folder / "status").read_text().splitlines()
-        found = next(each for each in status if each.startswith(f"{line}:"))
-        return int(found.split()[1]) * 1024
+        """Bytes resident now, or `VmHWM`: at most so far, whenever that was for each."""
+        status = [(each / "status").read_text().splitlines() for each in self._folders]
+        found = [next(one for one in lines if one.startswith(f"{line}:")) for lines in status]
+        return sum(int(one.split()[1]) * 1024 for one in found)
 
     def forget_peak(self) -> None:
         """Let VmHWM count from now on (proc(5), clear_refs)."""
-        (self._folder / "clear_refs").write_text("5")
+        for each in self._folders:
+            (each / "clear_refs").write_text("5")
 
 
 def kind_of(seen: Mapping[str, Any]) -> str:

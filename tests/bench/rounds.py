@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from typing import Final
 
 from . import ways
@@ -25,6 +26,7 @@ FORGETFUL: Final = {"docxy_remember": "false"}
 async def rows(options: Options) -> AsyncIterator[Result]:
     """One layer and eight, every way."""
     async with far_hub(options.round_trip, options.folder, ["one", "eight", "small"]) as site:
+        site = replace(site, workers=options.workers)
         await _learn(site)
         for image in ("one", "eight"):
             async for each in _compared(site, image, options):

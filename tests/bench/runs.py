@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -29,6 +29,8 @@ class Options:
     repeat: int = 3
     quick: bool = False
     timelines: bool = False
+    workers: int = 0
+    """Of the mirror; 0: it is one process, without a supervisor."""
 
 
 async def measured(
@@ -59,8 +61,16 @@ async def measured(
     return end(replace(row, upstream=count_kinds(seen)), process, cpu)
 
 
-async def many(site: Site, way: Way, image: str, name: str, count: int, at_once: int) -> Row:
-    """So many pulls by so many clients, each over connections of its own."""
+async def many(
+    site: Site,
+    way: Way,
+    image: str,
+    name: str,
+    count: int,
+    at_once: int,
+    source: Callable[[int], str] = lambda _: "",
+) -> Row:
+    """So many pulls by so many clients, each over connections of its own, from its address."""
     await site.log()
     process = Process(way.process) if way.process else None
     tls = site.client_tls()
@@ -69,14 +79,14 @@ async def many(site: Site, way: Way, image: str, name: str, count: int, at_once:
     places = asyncio.Semaphore(at_once)
     sizes: list[int] = []
 
-    async def one() -> None:
+    async def one(number: int) -> None:
         async with places:
-            steps = await pull(way.url, image, tls)
+            steps = await pull(way.url, image, tls, source=source(number))
             sizes.append(sum(step.size for step in steps))
 
     async with asyncio.TaskGroup() as group:
-        for _ in range(count):
-            group.create_task(one())
+        for number in range(count):
+            group.create_task(one(number))
     seconds = time.monotonic() - began
     what = f"{count} x {image}, {at_once} at once"
     row = Row(what, name, seconds, site.round_trip, sum(sizes))

@@ -31,6 +31,8 @@ class Site:
     certificate: tuple[Path, Path]
     folder: Path
     round_trip: float
+    workers: int = 0
+    """Of a mirror that is started here; 0: it is one process."""
 
     def client_tls(self) -> ssl.SSLContext:
         """Trusts the Hub and every mirror in front of it."""

@@ -89,5 +89,6 @@ async def mirror(
         certificate=site.certificate,
         ca_file=site.ca,
         prefix=prefix,
+        workers=site.workers,
     ) as running:
         yield Way(running.url, running.process.pid, running)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator, Callable
 
-from addon.engine import Engine, PullFailed, Step
+from addon.engine import Engine
 from addon.imagename import ImageName
 from addon.loopback import Loopback, OwnPort
 from addon.platforms import Platform
+from addon.steps import PullFailed, Step
 
 from .asked import Asked
 

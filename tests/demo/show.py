@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from addon import listeners, plan
-from addon.engine import PullFailed
+from addon.steps import PullFailed
 from addon.views.sizes import format_size
 from tests.hub import Hub
 from tests.running import START_SECONDS, Mirror, running_mirror

@@ -99,5 +99,7 @@ async def refused(mirror: Mirror) -> None:
                 _, writer = await asyncio.open_connection(mirror.host, mirror.port)
             except ConnectionRefusedError:
                 return
+            except ConnectionResetError:
+                continue  # it was closed just then
             writer.close()
             await asyncio.sleep(0.02)

@@ -21,8 +21,10 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 ACCEPT = {"Accept": f"{OCI_INDEX}, {OCI_MANIFEST}"}
 # Long enough for a small pull on a busy machine.
 TOKEN_SECONDS = 3
-# Whatever is asked for is checked, so nothing comes that only time lets through.
+# Whatever is asked for is checked, so nothing comes that only time lets through. Who is down is
+# asked as often as by default, but at once: each request of a pull would wait for seconds.
 OPTIONS = {
+    "docxy_longest_pause": "0",
     "docxy_remember": "true",
     "docxy_tag_ttl": "0",
     "docxy_recheck_time": "0",

@@ -14,10 +14,10 @@ import pytest
 from mitmproxy import http
 from mitmproxy.io import FlowReader
 
-from addon.concealed import shown_url
 from addon.contentviews import kinds
 from addon.exchange import STORY
 from addon.ownflows import FAILED_MARK, OWN_MARK, SENT
+from addon.redaction import redact_own_url
 from tests.e2e.client import Answer, ask, bearer
 from tests.hub import Hub, Image, Status
 from tests.hub.faults import Delay, Delivery
@@ -78,7 +78,7 @@ async def recorded(hub: Hub, folder: Path, *words: str) -> AsyncIterator[Recordi
 def check_nothing_went_unseen(recording: Recording, hub: Hub) -> None:
     """Each request that the Hub has seen is one flow, with its cause."""
     roles = {hub.registry.url: "registry", hub.token.url: "token", hub.cdn.url: "cdn"}
-    arrived = Counter((s.role, s.method, shown_url(s.target)) for s in hub.requests)
+    arrived = Counter((s.role, s.method, redact_own_url(s.target)) for s in hub.requests)
     flows = Counter(
         (
             roles[f"{flow.request.scheme}://{flow.request.host}:{flow.request.port}"],

@@ -1,10 +1,15 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 
 import pytest
 
-from addon.inflight import Asker, Budget, Lanes, Urgency
+from addon.errors import UpstreamFailure, failure
+from addon.lanes import HostLanes, Lanes
+from addon.received import Answer
+from addon.urgency import Asker, Urgency
+from tests.outbounds import answer
 
 
 async def settle() -> None:
@@ -29,74 +34,6 @@ async def has_one_place(lanes: Lanes) -> None:
     await settle()
     assert not next_.done()
     next_.cancel()
-
-
-class TestBudget:
-    @pytest.mark.parametrize(
-        ("others", "held", "window", "beyond", "urgency", "share"),
-        [
-            pytest.param(0, 0, 100, 0, Urgency.ASKED, 100, id="what it wants"),
-            pytest.param(0, 0, 9999, 0, Urgency.ASKED, 800, id="one alone has two thirds"),
-            pytest.param(0, 700, 9999, 0, Urgency.ASKED, 800, id="whatever it holds already"),
-            pytest.param(600, 0, 9999, 0, Urgency.ASKED, 400, id="two thirds of what is left"),
-            pytest.param(1200, 0, 9999, 0, Urgency.ASKED, 0, id="nothing is left"),
-            pytest.param(5000, 0, 9999, 10, Urgency.ASKED, 0, id="less than nothing is left"),
-            pytest.param(0, 0, 9999, 0, Urgency.AHEAD, 600, id="ahead: of three quarters"),
-            pytest.param(900, 0, 9999, 0, Urgency.AHEAD, 0, id="ahead: not the last quarter"),
-            pytest.param(900, 0, 9999, 0, Urgency.ASKED, 200, id="which is for who waits"),
-            pytest.param(0, 0, 100, 50, Urgency.ASKED, 150, id="more for what broke off"),
-            pytest.param(0, 0, 9999, 300, Urgency.ASKED, 1100, id="beyond its part"),
-            pytest.param(0, 0, 9999, 900, Urgency.ASKED, 1200, id="but no more than there is"),
-        ],
-    )
-    def test_a_transfer_may_hold_a_part_of_what_the_others_leave(
-        self, others: int, held: int, window: int, beyond: int, urgency: Urgency, share: int
-    ) -> None:
-        budget = Budget(1200)
-        budget.take(others)
-        budget.take(held)
-        assert budget.share(held, window, beyond, urgency) == share
-
-    def test_what_is_given_on_makes_room(self) -> None:
-        budget = Budget(1200)
-        budget.take(1200)
-        budget.give(600)
-        assert (budget.held, budget.share(0, 9999, 0, Urgency.ASKED)) == (600, 400)
-
-
-class TestAsker:
-    @pytest.mark.parametrize(
-        ("urgency", "claimed"),
-        [
-            (Urgency.AHEAD, Urgency.ASKED),
-            (Urgency.ASKED, Urgency.ASKED),
-            (Urgency.NOW, Urgency.NOW),
-        ],
-    )
-    def test_is_no_less_urgent_once_it_is_claimed(self, urgency: Urgency, claimed: Urgency) -> None:
-        asker = Asker(urgency)
-        asker.claim()
-        assert asker.urgency is claimed
-
-    def test_its_first_bytes_are_awaited_once_it_is_claimed(self) -> None:
-        asker = Asker(Urgency.AHEAD)
-        first = asker.first
-        assert first.urgency == Urgency.AHEAD
-        asker.claim()
-        assert (first.urgency, asker.first.urgency) == (Urgency.NOW, Urgency.NOW)
-
-    @pytest.mark.parametrize("urgency", list(Urgency))
-    def test_hurries_whom_it_waits_for(self, urgency: Urgency) -> None:
-        leader = Asker(Urgency.AHEAD)
-        Asker(urgency).hurries(leader)
-        assert leader.urgency is urgency
-
-    def test_hurries_whom_it_waits_for_once_it_is_claimed(self) -> None:
-        asker, leader, firsts = (Asker(Urgency.AHEAD) for _ in range(3))
-        asker.hurries(leader)
-        asker.first.hurries(firsts)
-        asker.claim()
-        assert (leader.urgency, firsts.urgency) == (Urgency.ASKED, Urgency.NOW)
 
 
 class TestLanes:
@@ -238,3 +175,57 @@ class TestLanes:
         await settle()
         assert [task.done() for task in free] == [True, True, True, False]
         free[3].cancel()
+
+
+class TestHostLanes:
+    async def test_of_a_host_are_the_same_while_somebody_holds_one(self) -> None:
+        lanes = HostLanes(2)
+        one = lanes.of("cdn.example")
+        assert lanes.of("cdn.example") is one
+        assert lanes.of("other.example") is not one
+
+    async def test_of_a_host_that_nobody_uses_are_forgotten(self) -> None:
+        lanes = HostLanes(2)
+        for number in range(10):
+            await lanes.of(f"{number}.example").enter(Asker(Urgency.ASKED))
+        gc.collect()
+        assert len(lanes._lanes) == 0
+
+    @pytest.mark.parametrize("urgency", [Urgency.ASKED, Urgency.AHEAD])
+    async def test_an_answers_body_holds_a_place_until_it_is_closed(self, urgency: Urgency) -> None:
+        lanes = HostLanes(1)
+        given = answer(content=b"bytes")
+
+        async def ask() -> Answer:
+            return given
+
+        held = await lanes.answer("a.example", Asker(urgency), ask)
+        assert await held.body.read() == b"bytes"
+        waiting = asyncio.get_running_loop().create_task(
+            lanes.answer("a.example", Asker(urgency), ask)
+        )
+        await settle()
+        assert not waiting.done()
+        held.body.close()
+        await asyncio.wait_for(waiting, 1)
+
+    async def test_a_clients_only_stream_holds_none(self) -> None:
+        lanes = HostLanes(1)
+        given = answer()
+
+        async def ask() -> Answer:
+            return given
+
+        assert await lanes.answer("a.example", Asker(Urgency.NOW), ask) is given
+        await has_one_place(lanes.of("a.example"))
+
+    async def test_where_there_is_no_answer_the_place_is_given_back(self) -> None:
+        lanes = HostLanes(1)
+        host = lanes.of("a.example")
+
+        async def ask() -> Answer:
+            raise failure("a.example", "refused")
+
+        with pytest.raises(UpstreamFailure):
+            await lanes.answer("a.example", Asker(Urgency.ASKED), ask)
+        await has_one_place(host)
