@@ -22,9 +22,9 @@ import pytest
 
 from addon.install import places, settings
 from addon.install.unit import unit_text
+from addon.steps import PullFailed
 from tests.acme_sh import Authority, Issued
 from tests.bench.engine import pull
-from  import PullFailed
 from tests.e2e.confined import CAPABILITY, USER
 from tests.hub import Hub
 from tests.running import PROJECT
