@@ -69,8 +69,9 @@ def parse_words(arguments: Sequence[str], config: Mapping[str, object] | None = 
     settings = (*(_setting(text) for text in said.settings), *_config_settings(config or {}))
     words = Words(settings=settings)
     return Words(
-        listen_host=_either(said.listen_host, words.setting("listen_host")),
-        listen_port=_either(said.listen_port, words.setting("listen_port")),
+        # "" is every address, other than an option that nobody has set.
+        listen_host=_either(said.listen_host, dict(settings).get("listen_host")),
+        listen_port=_either(said.listen_port, words.setting("listen_port") or None),
         modes=tuple(said.modes) or words.every("mode"),
         scripts=tuple(said.scripts),
         certs=tuple(said.certs) or words.every("certs"),
@@ -126,5 +127,5 @@ def _config_settings(config: Mapping[str, object]) -> Iterator[tuple[str, str]]:
             yield name, str(item).lower() if isinstance(item, bool) else str(item)
 
 
-def _either(flag: str | None, setting: str) -> str | None:
-    return setting or None if flag is None else flag
+def _either(flag: str | None, setting: str | None) -> str | None:
+    return setting if flag is None else flag

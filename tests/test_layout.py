@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 import tomllib
 from pathlib import Path
 
@@ -22,7 +23,7 @@ MODULES = {
 
 # A version or a line of text alone, and what mitmproxy loads under a name of its own: the
 # end-to-end tests do.
-UNTESTED = {"__init__", "mirror", "views.__init__"}
+UNTESTED = {"__init__", "install.__init__", "install.places", "mirror", "views.__init__"}
 
 # Modules with I/O, or mitmproxy's own shape. All others work with neither mitmproxy nor aiohttp.
 WITH_MITMPROXY = {
@@ -152,6 +153,12 @@ def test_every_package_is_installed() -> None:
 @pytest.mark.parametrize("module", sorted(WITH_MITMPROXY | WITH_AIOHTTP | UNTESTED))
 def test_a_module_that_is_listed_here_is_there(module: str) -> None:
     assert module in MODULES
+
+
+@pytest.mark.parametrize("module", sorted(m for m in MODULES if m.startswith("install.")))
+def test_the_installer_needs_the_standard_library_alone(module: str) -> None:
+    # It runs before anything else is installed.
+    assert packages(module, set()) <= {"addon", *sys.stdlib_module_names}
 
 
 def test_imports_are_found_wherever_they_are() -> None:

@@ -13,6 +13,10 @@ def test_a_filter_is_not_taken_for_an_option() -> None:
 
 CONFIG = {
     "a number": ({"listen_port": 81}, Words(listen_port="81", settings=(("listen_port", "81"),))),
+    "every address, said so": (
+        {"listen_host": ""},
+        Words(listen_host="", settings=(("listen_host", ""),)),
+    ),
     "a truth value": ({"server": False}, Words(listens=False, settings=(("server", "false"),))),
     "a list": (
         {"mode": ["reverse:http://h", "reverse:http://h@81"]},
