@@ -20,9 +20,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from addon.inspection.steps import PullFailed
 from addon.install import places, settings
 from addon.install.unit import unit_text
-from addon.steps import PullFailed
 from tests.acme_sh import Authority, Issued
 from tests.bench.engine import pull
 from tests.e2e.confined import CAPABILITY, USER

@@ -4,8 +4,8 @@ import pytest
 from ruamel.yaml import YAML
 
 from addon.install import places, settings
-from addon.networks import parse_networks
-from addon.words import parse_words
+from addon.outbound.networks import parse_networks
+from addon.start.words import parse_words
 
 OWN = """\
 # mine

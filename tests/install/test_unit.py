@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from addon.drain import OPTION as DRAIN
 from addon.install import places
 from addon.install.unit import DRAIN_SECONDS, OPEN_FILES, unit_text
+from addon.service.drain import OPTION as DRAIN
 
 # The most that is asked of it, as `systemd-analyze security` counts it.
 EXPOSURE = 2.0
