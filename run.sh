@@ -29,7 +29,7 @@ All options are mitmproxy's and win over the mirror's own defaults. Those that m
   --listen-host HOST         the address; 0.0.0.0 opens a mirror without certificate to the LAN
   --workers N                so many processes on the same ports; auto: one for each core
   --set docxy_http_port=N    the plain port beside TLS (80; 0 means none)
-  --set docxy_NAME=VALUE     the mirror's other options: README.md lists them
+  --set docxy_NAME=VALUE     the mirror's other options: docs/options.md
   --options                  mitmproxy's own options
   -- FILTER                  a mitmproxy filter without an option before it
 

@@ -22,6 +22,10 @@ from addon.tls import tls
 
 ROOT = Path(__file__).parent.parent
 ADDON = ROOT / "addon"
+DOCS = ROOT / "docs"
+PAGES = [Path("README.md"), *sorted(p.relative_to(ROOT) for p in DOCS.glob("*.md"))]
+# A table of metrics, which look like options.
+METRICS = (DOCS / "operation.md").read_text().partition("\n## Metrics\n")[2]
 # By their names below `addon`, with dots: "hooks", "views.token".
 MODULES = {
     ".".join(path.relative_to(ADDON).with_suffix("").parts): path for path in ADDON.rglob("*.py")
@@ -193,16 +197,46 @@ DECLARED = {
 
 
 @pytest.mark.parametrize("option", sorted(DECLARED))
-def test_an_option_stands_in_the_readme(option: str) -> None:
+@pytest.mark.parametrize("page", ["options.md", "options.ko.md"])
+def test_an_option_has_a_row_in_the_table(option: str, page: str) -> None:
     # mitmdump --options does not list the options of a script.
-    assert re.search(rf"\b{option}\b", (ROOT / "README.md").read_text())
+    assert f"| `{option}` |" in (DOCS / page).read_text()
 
 
-def test_every_option_in_the_readme_is_declared() -> None:
-    text = (ROOT / "README.md").read_text()
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_every_option_that_is_written_of_is_declared(page: Path) -> None:
+    text = (ROOT / page).read_text()
     # tests/e2e/test_dashboard.py looks at these.
-    metrics = set(
-        re.findall(r"^\| `(docxy_\w+)`", text.partition("\n## Metrics\n")[2], re.MULTILINE)
-    )
+    metrics = set(re.findall(r"^\| `(docxy_\w+)`", METRICS, re.MULTILINE))
     others = {"docxy_mitmproxy", SENT, STORY} | metrics
     assert set(re.findall(r"\bdocxy_[a-z_]*[a-z]\b", text)) <= DECLARED | others
+
+
+def anchors(page: Path) -> set[str]:
+    """What a link into a page may name, as GitHub makes it of the headings."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    titles = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_every_link_within_the_project_leads_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)\s]+)\)", (ROOT / page).read_text())
+    for link in links:
+        if link.startswith("https:"):
+            continue
+        name, _, anchor = link.partition("#")
+        target = (ROOT / page).parent / name if name else ROOT / page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+@pytest.mark.parametrize("page", ["design", "development", "operation", "options"])
+def test_a_page_and_its_twin_have_the_same_parts(page: str) -> None:
+    def parts(name: str) -> tuple[list[str], set[str]]:
+        text = (DOCS / name).read_text()
+        return re.findall(r"^(#+|```\w*)", text, re.MULTILINE), set(
+            re.findall(r"\bdocxy_\w+", text)
+        )
+
+    assert parts(f"{page}.md") == parts(f"{page}.ko.md")

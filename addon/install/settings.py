@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from addon.install import places
 
 HEADER = """\
-# The mirror's settings, one "NAME: VALUE" a line; README.md lists the options.
+# The mirror's settings, one "NAME: VALUE" a line; docs/options.md lists the options.
 # After a change: systemctl reload docxy; for ports and the registry: systemctl restart docxy.
 """
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-# Why each: README, "How it works".
+# Why each: docs/design.md.
 NEEDED: Mapping[str, str | bool | int] = {
     "block_global": False,  # true refuses every client with a public address
     "connection_strategy": "lazy",  # eager opens a connection upstream for each client

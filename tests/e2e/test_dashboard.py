@@ -1,4 +1,4 @@
-"""docs/grafana.json and README against Prometheus' own parser and a running mirror's scrape."""
+"""Dashboard and table of metrics against Prometheus' own parser and a mirror's scrape."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.hub import Hub
 
 ROOT = Path(__file__).parent.parent.parent
 DASHBOARD = json.loads((ROOT / "docs" / "grafana.json").read_text())
-METRICS = (ROOT / "README.md").read_text().partition("\n## Metrics\n")[2]
+METRICS = (ROOT / "docs" / "operation.md").read_text().partition("\n## Metrics\n")[2]
 
 # Grafana fills these in; the second as it does for "all".
 FILLED_IN = {"$__rate_interval": "5m", "$instance": ".*"}
