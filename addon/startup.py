@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from weakref import WeakSet
 
@@ -214,14 +214,23 @@ def announcement(
     elif host in ("", "0.0.0.0", "::"):  # noqa: S104 - compared, not bound
         host = local_address()
     url = settings.public_url or Entrance(host, port, tls).base_url
-    config: dict[str, list[str]] = {"registry-mirrors": [url]}
-    if url.startswith("http://") and not is_loopback(host):
-        config["insecure-registries"] = [url.removeprefix("http://")]
     where = ", ".join(authority(*each) for each in listening)
     return [
         f"Docxy {__version__} mirrors {settings.registry.authority} at {url} (listening: {where})",
-        f"Docker: put {json.dumps(config)} into /etc/docker/daemon.json and restart it",
+        *_for_docker(url, settings, insecure=url.startswith("http://") and not is_loopback(host)),
     ]
+
+
+def _for_docker(url: str, settings: Settings, *, insecure: bool) -> Iterator[str]:
+    place = url.partition("://")[2]
+    config: dict[str, list[str]] = {"insecure-registries": [place]} if insecure else {}
+    # Docker takes a mirror of Docker Hub alone; no other registry has official images.
+    if settings.registry.official:
+        config = {"registry-mirrors": [url], **config}
+    if config:
+        yield f"Docker: put {json.dumps(config)} into /etc/docker/daemon.json and restart it"
+    if not settings.registry.official:
+        yield f"Docker: name the mirror, docker pull {place}/OWNER/IMAGE"
 
 
 def authority(address: str, port: int) -> str:

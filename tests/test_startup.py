@@ -225,6 +225,23 @@ def test_docker_is_told_what_it_needs(host: str, public_url: str, config: str) -
 
 
 @pytest.mark.parametrize(
+    ("host", "said"),
+    [
+        pytest.param("127.0.0.1", [], id="loopback"),
+        pytest.param("10.0.0.1", ['put {"insecure-registries": ["10.0.0.1:8080"]} into'], id="LAN"),
+    ],
+)
+def test_docker_is_told_to_name_the_mirror_of_another_registry(host: str, said: list[str]) -> None:
+    registry = parse_registry("https://ghcr.io", "", "", "")
+    bounds = parse_bounds({option.name: option.default for option in OPTIONS})
+    settings = Settings(registry, OutboundSettings(), bounds, "")
+    _, *config, pull = announcement(settings, Certificates(), [(host, 8080)])
+    assert pull == f"Docker: name the mirror, docker pull {host}:8080/OWNER/IMAGE"
+    assert len(config) == len(said)
+    assert all(part in line for part, line in zip(said, config, strict=True))
+
+
+@pytest.mark.parametrize(
     ("listening", "where"),
     [
         pytest.param([("127.0.0.1", 80)], "127.0.0.1:80", id="IPv4"),
