@@ -8,6 +8,7 @@ import os
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 from weakref import WeakSet
 
 from mitmproxy import ctx, exceptions, optmanager
@@ -217,12 +218,14 @@ def announcement(
     where = ", ".join(authority(*each) for each in listening)
     return [
         f"Docxy {__version__} mirrors {settings.registry.authority} at {url} (listening: {where})",
-        *_for_docker(url, settings, insecure=url.startswith("http://") and not is_loopback(host)),
+        *_for_docker(url, settings),
     ]
 
 
-def _for_docker(url: str, settings: Settings, *, insecure: bool) -> Iterator[str]:
-    place = url.partition("://")[2]
+def _for_docker(url: str, settings: Settings) -> Iterator[str]:
+    parts = urlsplit(url)
+    place = parts.netloc
+    insecure = parts.scheme == "http" and not is_loopback(parts.hostname or "")
     config: dict[str, list[str]] = {"insecure-registries": [place]} if insecure else {}
     # Docker takes a mirror of Docker Hub alone; no other registry has official images.
     if settings.registry.official:
