@@ -13,6 +13,7 @@ from weakref import WeakSet
 
 from mitmproxy import ctx, exceptions, optmanager
 from mitmproxy.addonmanager import Loader
+from mitmproxy.log import ALERT
 
 from addon import __version__, defaults
 from addon.answering import Answering
@@ -38,7 +39,7 @@ from addon.worker import parse_worker, shared
 logger = logging.getLogger(__name__)
 
 # mitmproxy says several lines for each connection; the mirror says one for each request.
-_CHATTER = "mitmproxy.proxy"
+_CHATTER = ("mitmproxy.proxy", "mitmproxy.addons.clientplayback")
 # mitmweb's line with its address would stand far above the mirror's.
 _PAGE = "mitmproxy.tools.web.master"
 
@@ -95,7 +96,9 @@ class Startup:
         self._flows.inner.install()
         self._lines.install()
         if is_unsaid("termlog_verbosity"):
-            logging.getLogger(_CHATTER).setLevel(logging.WARNING)
+            for name in _CHATTER:
+                # Not above: what mitmproxy answers a command with is an alert.
+                logging.getLogger(name).setLevel(ALERT)
         if page_address():
             logging.getLogger(_PAGE).setLevel(logging.WARNING)
 
@@ -138,7 +141,7 @@ class Startup:
         """End all connections."""
         await end_clients()
         self._flows.inner.uninstall()
-        for name in (_CHATTER, _PAGE):
+        for name in (*_CHATTER, _PAGE):
             logging.getLogger(name).setLevel(logging.NOTSET)
         if self._warming:
             self._warming.close()
