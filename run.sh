@@ -17,6 +17,10 @@ Docxy on mitmproxy: a Docker registry mirror.
   ./run.sh demo [--stay]     see a whole pull; needs no Internet, no Docker, no certificate
   ./run.sh bench [options]   measure pulls over a long line, and what they cost; some minutes
   ./run.sh test [options]    install what the tests need and run them; options are pytest's
+  sudo ./run.sh install --domain NAME [options]
+                             a server's mirror: user, systemd unit, certificate by acme.sh; again:
+                             an upgrade. --dry-run shows every step, --help the options
+  sudo ./run.sh uninstall    remove all that install has made
   ./run.sh help              this text
 
 All options are mitmproxy's and win over the mirror's own defaults. Those that matter here:
@@ -269,6 +273,13 @@ bench)
     ensure demo
     cd "$root"
     exec "$venv/bin/python" -m tests.bench "$@"
+    ;;
+install | uninstall)
+    # What root runs, and what the service will run, is the system's own; and nothing is left in
+    # the user's folder.
+    PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+    find_python
+    PYTHONPATH=$root exec "$python" -P -B -m addon.install.command "$@"
     ;;
 test)
     shift

@@ -7,8 +7,8 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from addon import launch
-from addon.terminal import say
-from addon.words import parse_words
+from addon.start.terminal import say
+from addon.start.words import parse_words
 
 TLS_PORT = 8443
 PLAIN_PORT = 8080

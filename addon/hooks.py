@@ -16,16 +16,22 @@ from mitmproxy.connection import Client
 from mitmproxy.proxy import layer, mode_specs, server_hooks
 from mitmproxy.proxy.layers import modes
 
-from addon.account import Listener
-from addon.answering import Answering, Pending, internal_error
-from addon.descriptors import CONFIG_TYPES
-from addon.endings import account_of
-from addon.exchange import ASKED, Exchange
-from addon.form import Form, drop
-from addon.inner import PORT, InnerConnections, Opening
-from addon.messages import Sink, client_of, may_have_body, name_host, to_incoming, to_response
-from addon.ownflows import SENT
-from addon.records import (
+from addon.answering.answering import Answering, Pending, internal_error
+from addon.flows.account import Listener
+from addon.flows.endings import account_of
+from addon.flows.exchange import ASKED, Exchange
+from addon.flows.messages import Sink, client_of, may_have_body, name_host, to_incoming, to_response
+from addon.flows.replays import is_edited, is_replayed, refuse_own, to_replayed, true_target
+from addon.flows.story import Source, Story, tell
+from addon.inspection.ownflows import SENT
+from addon.log.requestlog import log_account
+from addon.mitm.inner import PORT, InnerConnections, Opening
+from addon.mitm.wire import client_stack, close_left_open
+from addon.protocol.descriptors import CONFIG_TYPES
+from addon.protocol.form import Form, drop
+from addon.protocol.reply import Reply
+from addon.protocol.routes import TOKEN_PATH
+from addon.redaction.records import (
     Hidden,
     Recorder,
     conceal_again,
@@ -36,13 +42,7 @@ from addon.records import (
     record_form,
     record_token,
 )
-from addon.redaction import redact_url
-from addon.replays import is_edited, is_replayed, refuse_own, to_replayed, true_target
-from addon.reply import Reply
-from addon.requestlog import log_account
-from addon.routes import TOKEN_PATH
-from addon.story import Source, Story, tell
-from addon.wire import client_stack, close_left_open
+from addon.redaction.redaction import redact_url
 
 logger = logging.getLogger(__name__)
 

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from addon.launch import begin, prepare, run
-from addon.listeners import Listener, bind_once, check_listeners, parse_port
-from addon.networks import is_loopback
-from addon.terminal import say
-from addon.words import Words, refuse_workers
+from addon.outbound.networks import is_loopback
+from addon.start.listeners import Listener, bind_once, check_listeners, parse_port
+from addon.start.terminal import say
+from addon.start.words import Words, refuse_workers
 
 CONSOLE: Final = "--console"
 

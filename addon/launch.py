@@ -16,13 +16,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from addon import acme
-from addon.listeners import Listener, check_listeners
-from addon.plan import make_plan
-from addon.supervisor import supervise
-from addon.terminal import say
-from addon.words import Words, parse_words, split_workers
-from addon.worker import parse_worker
+from addon.start.listeners import Listener, check_listeners
+from addon.start.plan import make_plan
+from addon.start.terminal import say
+from addon.start.words import Words, parse_words, split_workers
+from addon.tls import acme
+from addon.workers.supervisor import supervise
+from addon.workers.worker import parse_worker
 
 PROJECT = Path(__file__).resolve().parent.parent
 ACME_HOME = "~/.acme.sh"
@@ -162,7 +162,7 @@ def main() -> int:
     if worker:
         # What it is told has been planned, and its ports are open. mitmproxy listens before it
         # loads a script, so this cannot be an addon's.
-        from addon.inherited import listen_on
+        from addon.workers.inherited import listen_on
 
         listen_on(worker.listeners)
         return start_mitmdump(sys.argv[1:], logs_json=worker.logs_json)

@@ -3,23 +3,23 @@
 mitmproxy runs this file under a name of its own, so nothing is defined here.
 """
 
-from addon.contentviews import ContentViews
-from addon.doorkeeper import Doorkeeper
 from addon.hooks import Flows
-from addon.idle import IdleAddons
-from addon.inspection import Inspection
-from addon.logs import Logs
-from addon.monitoring import Monitoring
-from addon.oldest import InspectedFlows
-from addon.ownclients import OwnClients
-from addon.ownflows import OwnFlows
-from addon.pulls import Pulls
-from addon.requestlog import log_account
-from addon.service import Service
-from addon.sockets import ClientSockets
+from addon.inspection.contentviews import ContentViews
+from addon.inspection.inspection import Inspection
+from addon.inspection.oldest import InspectedFlows
+from addon.inspection.ownclients import OwnClients
+from addon.inspection.ownflows import OwnFlows
+from addon.inspection.pulls import Pulls
+from addon.inspection.webpage import WebPage
+from addon.limits.doorkeeper import Doorkeeper
+from addon.log.logs import Logs
+from addon.log.requestlog import log_account
+from addon.metrics.monitoring import Monitoring
+from addon.mitm.idle import IdleAddons
+from addon.mitm.sockets import ClientSockets
+from addon.service.service import Service
 from addon.startup import Deferred, Startup
-from addon.tls import Certificates
-from addon.webpage import WebPage
+from addon.tls.tls import Certificates
 
 _certificates = Certificates()
 _own_clients = OwnClients()

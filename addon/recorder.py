@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from addon.terminal import say
-from addon.words import refuse_workers
+from addon.start.terminal import say
+from addon.start.words import refuse_workers
 
 USAGE = "use: ./run.sh record FILE [the mirror's options] -- COMMAND…"
 

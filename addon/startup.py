@@ -15,26 +15,27 @@ from mitmproxy import ctx, exceptions, optmanager
 from mitmproxy.addonmanager import Loader
 from mitmproxy.log import ALERT
 
-from addon import __version__, defaults
-from addon.answering import Answering
-from addon.doorkeeper import Doorkeeper
-from addon.fetching import Fetcher
+from addon import __version__
+from addon.ahead.warming import Warming
+from addon.answering.answering import Answering
+from addon.answering.fetching import Fetcher
 from addon.hooks import Flows
-from addon.loglines import PAGE, LogLines
-from addon.networks import is_loopback
-from addon.option import declare
-from addon.options import OPTIONS, Settings, parse_settings
-from addon.outbound import Outbound
-from addon.ownflows import OwnFlows
-from addon.readiness import Readiness
-from addon.realm import Entrance
-from addon.sent import Watch, Watches
-from addon.tls import Certificates
-from addon.upstream import Upstream
-from addon.warming import Warming
-from addon.wayout import OutboundSettings
-from addon.wire import end_clients
-from addon.worker import parse_worker, shared
+from addon.inspection.ownflows import OwnFlows
+from addon.limits.doorkeeper import Doorkeeper
+from addon.memory.upstream import Upstream
+from addon.metrics.readiness import Readiness
+from addon.mitm.wire import end_clients
+from addon.outbound.networks import is_loopback
+from addon.outbound.outbound import Outbound
+from addon.outbound.sent import Watch, Watches
+from addon.protocol.realm import Entrance
+from addon.redaction.loglines import PAGE, LogLines
+from addon.settings import defaults
+from addon.settings.option import declare
+from addon.settings.options import OPTIONS, Settings, parse_settings
+from addon.settings.wayout import OutboundSettings
+from addon.tls.tls import Certificates
+from addon.workers.worker import parse_worker, shared
 
 logger = logging.getLogger(__name__)
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 from typing import cast
 
-from addon.errors import UpstreamFailure
-from addon.headers import Fields
-from addon.outbound import Outbound
-from addon.received import Answer
-from addon.redirects import Redirects
-from addon.registry import parse_registry
-from addon.registryblob import RegistryBlob, Visitor
-from addon.sharing import BlobKey
-from addon.transfer import TransferLimits
-from addon.ways import Ways
+from addon.blob.redirects import Redirects
+from addon.blob.registryblob import RegistryBlob, Visitor
+from addon.blob.transfer import TransferLimits
+from addon.blob.ways import Ways
+from addon.memory.sharing import BlobKey
+from addon.outbound.outbound import Outbound
+from addon.outbound.received import Answer
+from addon.protocol.errors import UpstreamFailure
+from addon.protocol.headers import Fields
+from addon.protocol.registry import parse_registry
 from tests.clock import Clock
 from tests.outbounds import answer, redirect
 from tests.upstreams import HostsAt

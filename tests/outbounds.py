@@ -7,14 +7,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import cast
 
-from addon.destinations import Destinations
-from addon.errors import MirrorError
-from addon.headers import Fields
-from addon.hosts import Hosts
-from addon.outbound import Outbound
-from addon.received import Answer
-from addon.registry import authority
-from addon.reply import Body, MemoryBody
+from addon.ahead.destinations import Destinations
+from addon.outbound.hosts import Hosts
+from addon.outbound.outbound import Outbound
+from addon.outbound.received import Answer
+from addon.protocol.errors import MirrorError
+from addon.protocol.headers import Fields
+from addon.protocol.registry import authority
+from addon.protocol.reply import Body, MemoryBody
 
 
 class NotedBody(MemoryBody):

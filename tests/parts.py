@@ -8,13 +8,13 @@ from collections.abc import Callable
 
 import pytest
 
-from addon.budget import Budget
-from addon.lanes import Lanes
-from addon.ranges import Wanted
-from addon.reply import Body, BrokenTransfer
-from addon.transfer import Part
-from addon.urgency import Asker, Urgency
-from addon.window import FIRST_PIECE
+from addon.blob.budget import Budget
+from addon.blob.lanes import Lanes
+from addon.blob.transfer import Part
+from addon.blob.urgency import Asker, Urgency
+from addon.blob.window import FIRST_PIECE
+from addon.protocol.ranges import Wanted
+from addon.protocol.reply import Body, BrokenTransfer
 
 CHUNK = 64 * 1024
 CONTENT = random.Random(7).randbytes(40 * FIRST_PIECE + 12345)

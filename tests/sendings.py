@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from addon.account import Account
-from addon.hosts import Host
-from addon.routes import Manifest, Route
-from addon.sent import Sent
-from addon.story import UNTOLD, Story, new_story
+from addon.flows.account import Account
+from addon.flows.story import UNTOLD, Story, new_story
+from addon.outbound.hosts import Host
+from addon.outbound.sent import Sent
+from addon.protocol.routes import Manifest, Route
 
 REGISTRY = "registry-1.docker.io"
 MANIFEST = Manifest("a", "latest")

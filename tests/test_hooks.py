@@ -12,17 +12,17 @@ from mitmproxy import connection, ctx, http
 from mitmproxy.proxy import mode_specs, server_hooks
 from mitmproxy.test import taddons, tflow
 
-from addon.answering import Answering, Incoming, Pending
-from addon.exchange import ASKED
+from addon.answering.answering import Answering, Incoming, Pending
+from addon.flows.exchange import ASKED
+from addon.flows.messages import Sink
+from addon.flows.replaying import AS_NOBODY, REPLAYED
+from addon.flows.replays import NOT_REPLAYED
 from addon.hooks import Flows
-from addon.inner import PORT
-from addon.messages import Sink
-from addon.ownflows import SENT
-from addon.records import revealed
-from addon.replaying import AS_NOBODY, REPLAYED
-from addon.replays import NOT_REPLAYED
-from addon.reply import Reply, whole
-from tests.flows import make_flow
+from addon.inspection.ownflows import SENT
+from addon.mitm.inner import PORT
+from addon.protocol.reply import Reply, whole
+from addon.redaction.records import revealed
+from tests.reverseflows import make_flow
 
 URL = "https://registry.example/v2/library/alpine/manifests/latest"
 

@@ -8,8 +8,8 @@ import pytest
 
 from addon import inspector
 from addon.inspector import make_page, split_console
-from addon.listeners import Listener
-from addon.words import parse_words
+from addon.start.listeners import Listener
+from addon.start.words import parse_words
 
 CONSOLES = {
     "the page": ([], (False, [])),

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from addon import launch
-from addon.words import Words, parse_words
+from addon.start.words import Words, parse_words
 
 
 @pytest.fixture

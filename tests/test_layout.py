@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 import tomllib
 from pathlib import Path
 
 import pytest
 
-from addon import congestion, drain, logs, monitoring, oldest, options, tls
-from addon.exchange import STORY
-from addon.ownflows import SENT
+from addon.flows.exchange import STORY
+from addon.inspection import oldest
+from addon.inspection.ownflows import SENT
+from addon.log import logs
+from addon.metrics import monitoring
+from addon.mitm import congestion
+from addon.service import drain
+from addon.settings import options
+from addon.tls import tls
 
 ROOT = Path(__file__).parent.parent
 ADDON = ROOT / "addon"
@@ -22,74 +29,74 @@ MODULES = {
 
 # A version or a line of text alone, and what mitmproxy loads under a name of its own: the
 # end-to-end tests do.
-UNTESTED = {"__init__", "mirror", "views.__init__"}
+UNTESTED = {"install.places", "mirror", *(m for m in MODULES if m.endswith("__init__"))}
 
 # Modules with I/O, or mitmproxy's own shape. All others work with neither mitmproxy nor aiohttp.
 WITH_MITMPROXY = {
     "container",
-    "contentviews",
-    "doorkeeper",
-    "drain",
-    "endings",
-    "exchange",
+    "flows.endings",
+    "flows.exchange",
+    "flows.messages",
+    "flows.replays",
     "hooks",
-    "idle",
-    "inherited",
-    "inner",
-    "inspection",
+    "inspection.contentviews",
+    "inspection.inspection",
+    "inspection.oldest",
+    "inspection.ownclients",
+    "inspection.ownflows",
+    "inspection.pulls",
+    "inspection.webpage",
     "inspector",
     "launch",
-    "logs",
-    "messages",
+    "limits.doorkeeper",
+    "log.logs",
+    "metrics.monitoring",
     "mirror",
-    "monitoring",
-    "oldest",
-    "ownclients",
-    "ownflows",
-    "packets",
-    "pulls",
+    "mitm.idle",
+    "mitm.inner",
+    "mitm.packets",
+    "mitm.sockets",
+    "mitm.wire",
     "recorder",
-    "records",
-    "reload",
-    "replays",
-    "service",
-    "sockets",
+    "redaction.records",
+    "service.drain",
+    "service.reload",
+    "service.service",
     "startup",
-    "tls",
-    "webpage",
-    "wire",
+    "tls.tls",
+    "workers.inherited",
 }
 # These know the outbound client, and so the client's module.
 WITH_AIOHTTP = {
-    "answering",
-    "blobs",
-    "blobsahead",
-    "blobsource",
-    "bounds",
-    "causes",
-    "fetching",
-    "inventory",
-    "learning",
-    "location",
-    "levels",
-    "loopback",
-    "manifestmemory",
-    "manifestsource",
-    "options",
-    "outbound",
-    "pool",
-    "pullblob",
-    "pullmanifest",
-    "readiness",
-    "readers",
-    "redirects",
-    "registryblob",
-    "responses",
-    "spares",
-    "upstream",
-    "upstreamblobs",
-    "warming",
-    "ways",
+    "ahead.blobsahead",
+    "ahead.spares",
+    "ahead.warming",
+    "answering.answering",
+    "answering.fetching",
+    "answering.manifestmemory",
+    "answering.manifestsource",
+    "answering.pullblob",
+    "answering.pullmanifest",
+    "answering.readers",
+    "answering.upstreamblobs",
+    "blob.blobs",
+    "blob.blobsource",
+    "blob.location",
+    "blob.redirects",
+    "blob.registryblob",
+    "blob.ways",
+    "inspection.loopback",
+    "memory.inventory",
+    "memory.learning",
+    "memory.upstream",
+    "metrics.levels",
+    "metrics.readiness",
+    "outbound.causes",
+    "outbound.outbound",
+    "outbound.pool",
+    "outbound.responses",
+    "settings.bounds",
+    "settings.options",
 }
 PURE = set(MODULES) - WITH_MITMPROXY - WITH_AIOHTTP
 
@@ -140,7 +147,10 @@ def test_what_asks_upstreams_does_not_need_mitmproxy(module: str) -> None:
 
 def test_aiohttp_is_for_the_way_out_and_its_failures_and_for_the_mirrors_own_port() -> None:
     importing = {m for m, path in MODULES.items() if "aiohttp" in imports(path)}
-    assert importing == {"causes", "loopback", "outbound", "pool", "responses"}
+    assert importing == {
+        "inspection.loopback",
+        *(f"outbound.{name}" for name in ("causes", "outbound", "pool", "responses")),
+    }
 
 
 def test_every_package_is_installed() -> None:
@@ -154,10 +164,16 @@ def test_a_module_that_is_listed_here_is_there(module: str) -> None:
     assert module in MODULES
 
 
+@pytest.mark.parametrize("module", sorted(m for m in MODULES if m.startswith("install.")))
+def test_the_installer_needs_the_standard_library_alone(module: str) -> None:
+    # It runs before anything else is installed.
+    assert packages(module, set()) <= {"addon", *sys.stdlib_module_names}
+
+
 def test_imports_are_found_wherever_they_are() -> None:
     # Otherwise the tests above could not fail.
     assert "mitmproxy" in packages("mirror", set())
-    assert "aiohttp" in packages("options", set())
+    assert "aiohttp" in packages("settings.options", set())
     assert "mitmproxy" in packages("launch", set())
     assert "cachetools" in packages("views.manifest", set())
 

@@ -134,6 +134,8 @@ def test_help_needs_nothing(project: Project, word: str) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     for command in ("[options]", "inspect", "record FILE", "demo", "bench", "test"):
         assert f"./run.sh {command}" in done.stdout
+    for command in ("install --domain", "uninstall"):
+        assert f"sudo ./run.sh {command}" in done.stdout
     assert project.installs() == []
 
 
@@ -167,6 +169,20 @@ STARTS = {
 def test_words_pass_on_as_they_are(project: Project, said: list[str], told: list[str]) -> None:
     project.add_python("python3", "3.12.4")
     assert project.run(*said).stdout.splitlines()[1:] == told
+
+
+@pytest.mark.parametrize("command", ["install", "uninstall"])
+def test_the_installer_runs_with_the_systems_python_and_leaves_nothing(
+    project: Project, command: str
+) -> None:
+    # Not what happens to be on the PATH of whoever becomes root.
+    project.add_python("python3.14", "3.14.1")
+    named = project.add_python("system", "3.11.2", folder="usr")
+    done = project.run(command, "--a", "b c", environ={"DOCXY_PYTHON": str(named)})
+    told = ["-P", "-B", "-m", "addon.install.command", command, "--a", "b c"]
+    assert done.stdout.splitlines()[1:] == told
+    assert not project.venv.exists()
+    assert "3.14.1" not in project.run(command, "--help").stdout
 
 
 def test_the_mirror_stays_where_the_user_is(project: Project, tmp_path: Path) -> None:

@@ -15,18 +15,18 @@ from mitmproxy import exceptions, optmanager
 from mitmproxy.addonmanager import Loader
 from mitmproxy.test import taddons
 
-from addon import defaults
-from addon.bounds import parse_bounds
-from addon.doorkeeper import Doorkeeper
 from addon.hooks import Flows
-from addon.loglines import LogLines
-from addon.options import OPTIONS, Settings
-from addon.ownflows import OwnFlows
-from addon.readiness import Readiness
-from addon.registry import parse_registry
+from addon.inspection.ownflows import OwnFlows
+from addon.limits.doorkeeper import Doorkeeper
+from addon.metrics.readiness import Readiness
+from addon.protocol.registry import parse_registry
+from addon.redaction.loglines import LogLines
+from addon.settings import defaults
+from addon.settings.bounds import parse_bounds
+from addon.settings.options import OPTIONS, Settings
+from addon.settings.wayout import OutboundSettings
 from addon.startup import Deferred, Startup, announcement
-from addon.tls import Certificates
-from addon.wayout import OutboundSettings
+from addon.tls.tls import Certificates
 
 MODE = ["reverse:https://registry.example"]
 

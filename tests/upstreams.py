@@ -9,21 +9,21 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import cast
 
-from addon.asked import Asked
-from addon.blobs import BlobLimits
-from addon.destinations import Destinations
-from addon.errors import MirrorError, failure
-from addon.fetching import Fetcher
-from addon.headers import Fields
-from addon.hosts import Host, Hosts
-from addon.lookahead import AheadLimits
-from addon.outbound import Outbound
-from addon.received import Answer
-from addon.registry import parse_registry
-from addon.reply import Reply
-from addon.routes import Blob, Manifest, RegistryRoute, Token
-from addon.story import current
-from addon.upstream import Limits, Upstream
+from addon.ahead.destinations import Destinations
+from addon.ahead.lookahead import AheadLimits
+from addon.answering.fetching import Fetcher
+from addon.blob.blobs import BlobLimits
+from addon.flows.story import current
+from addon.memory.upstream import Limits, Upstream
+from addon.outbound.hosts import Host, Hosts
+from addon.outbound.outbound import Outbound
+from addon.outbound.received import Answer
+from addon.protocol.asked import Asked
+from addon.protocol.errors import MirrorError, failure
+from addon.protocol.headers import Fields
+from addon.protocol.registry import parse_registry
+from addon.protocol.reply import Reply
+from addon.protocol.routes import Blob, Manifest, RegistryRoute, Token
 from tests.clock import Clock
 from tests.outbounds import NotedBody, answer
 

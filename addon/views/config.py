@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from addon.descriptors import CONFIG_TYPES
+from addon.protocol.descriptors import CONFIG_TYPES
 from addon.views.escaping import UNKNOWN, any_value, cell, one_line, pairs, printable
 from addon.views.reading import read_object
 from addon.views.table import section

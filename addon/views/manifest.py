@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from addon.manifests import MAX_MANIFEST
+from addon.memory.manifests import MAX_MANIFEST
 from addon.views.escaping import UNKNOWN, any_value, cell, pairs
 from addon.views.reading import read_object
 from addon.views.sizes import format_size, parse_size

@@ -21,10 +21,10 @@ from typing import Any, Literal
 import aiohttp
 from yarl import URL
 
-from addon.challenges import parse_challenges
-from addon.digests import is_digest_of
-from addon.engine import LAYERS_AT_ONCE, MANIFEST_TYPES
-from addon.steps import PullFailed
+from addon.inspection.engine import LAYERS_AT_ONCE, MANIFEST_TYPES
+from addon.inspection.steps import PullFailed
+from addon.protocol.challenges import parse_challenges
+from addon.protocol.digests import is_digest_of
 
 Style = Literal["docker", "containerd"]
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from yarl import URL
 
-from addon.steps import PullFailed
+from addon.inspection.steps import PullFailed
 
 from .children import running
 from .engine import Pull, new_session

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from addon.options import OPTIONS
+from addon.settings.options import OPTIONS
 from tests.ports import free_port
 from tests.running import Mirror, reverse_mode, running_mirror, settings_arguments
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator, Callable
 
-from addon.engine import Engine
-from addon.imagename import ImageName
-from addon.loopback import Loopback, OwnPort
-from addon.platforms import Platform
-from addon.steps import PullFailed, Step
+from addon.inspection.engine import Engine
+from addon.inspection.loopback import Loopback, OwnPort
+from addon.inspection.steps import PullFailed, Step
+from addon.protocol.imagename import ImageName
+from addon.protocol.platforms import Platform
 
 from .asked import Asked
 

@@ -9,8 +9,8 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from addon import listeners, plan
-from addon.steps import PullFailed
+from addon.inspection.steps import PullFailed
+from addon.start import listeners, plan
 from addon.views.sizes import format_size
 from tests.hub import Hub
 from tests.running import START_SECONDS, Mirror, running_mirror

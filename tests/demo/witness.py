@@ -7,7 +7,7 @@ import time
 
 from mitmproxy import http
 
-from addon.exchange import ASKED
+from addon.flows.exchange import ASKED
 
 
 class Witness:

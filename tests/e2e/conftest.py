@@ -5,6 +5,7 @@ Tests that use them carry `pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -13,6 +14,9 @@ import pytest_asyncio
 
 from tests.hub import Hub
 from tests.running import Mirror, running_mirror, settings_arguments
+
+# On one of mitmproxy's lines alone, for the time that it takes.
+collect_ignore = [] if sys.version_info >= (3, 12) else ["test_confined.py"]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

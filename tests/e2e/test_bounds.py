@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 import pytest_asyncio
 
-from addon.form import MAX_FORM
+from addon.protocol.form import MAX_FORM
 from tests.e2e.client import Connection, ask, bearer, connect, format_request
 from tests.hub import Delivery, Hub, Stall
 from tests.running import Mirror, running_mirror

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from addon.metering import SOURCES
+from addon.metrics.metering import SOURCES
 from tests.e2e.client import ask
 from tests.e2e.watched import Scrape, pull, watched
 from tests.hub import Hub

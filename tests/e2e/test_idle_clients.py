@@ -15,7 +15,7 @@ import pytest
 from mitmproxy import options
 from mitmproxy.proxy import server
 
-from addon.clientlimits import CLIENT_LIMITS
+from addon.limits.clientlimits import CLIENT_LIMITS
 from tests.e2e.client import connect
 from tests.hub import Hub
 from tests.running import running_mirror

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from addon.metrics import FOLDER
+from addon.metrics.metrics import FOLDER
 from tests.e2e.client import ask, bearer, connect
 from tests.e2e.watched import Watched, pull, watched
 from tests.hub import Hub

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from addon.errors import UpstreamFailure
-from addon.outbound import Outbound
-from addon.wayout import OutboundSettings
+from addon.outbound.outbound import Outbound
+from addon.protocol.errors import UpstreamFailure
+from addon.settings.wayout import OutboundSettings
 from tests.e2e.client import ask, bearer, connect
 from tests.e2e.mirrors import mirror_with
 from tests.hub import Delivery, Hub, Image

@@ -14,10 +14,10 @@ import pytest
 from mitmproxy import http
 from mitmproxy.io import FlowReader
 
-from addon.contentviews import kinds
-from addon.exchange import STORY
-from addon.ownflows import FAILED_MARK, OWN_MARK, SENT
-from addon.redaction import redact_own_url
+from addon.flows.exchange import STORY
+from addon.inspection.contentviews import kinds
+from addon.inspection.ownflows import FAILED_MARK, OWN_MARK, SENT
+from addon.redaction.redaction import redact_own_url
 from tests.e2e.client import Answer, ask, bearer
 from tests.e2e.conftest import ONE_STREAM
 from tests.hub import Hub, Image, Status

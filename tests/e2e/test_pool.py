@@ -8,11 +8,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from addon.errors import UpstreamFailure
-from addon.networks import Networks, parse_networks
-from addon.outbound import Outbound
-from addon.pool import check_literal
-from addon.wayout import OutboundSettings
+from addon.outbound.networks import Networks, parse_networks
+from addon.outbound.outbound import Outbound
+from addon.outbound.pool import check_literal
+from addon.protocol.errors import UpstreamFailure
+from addon.settings.wayout import OutboundSettings
 from tests.e2e.client import ask
 from tests.e2e.mirrors import mirror_with
 from tests.e2e.test_outbound import pull

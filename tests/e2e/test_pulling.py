@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from addon.pulls import AGENT
+from addon.inspection.pulls import AGENT
 from tests.e2e.webpage import WebPage, web_mirror
 from tests.hub import Hub, Status
 from tests.hub.faults import Delay

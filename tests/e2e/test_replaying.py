@@ -12,10 +12,10 @@ import pytest
 from mitmproxy import http
 from mitmproxy.io import FlowReader
 
-from addon.exchange import ASKED, STORY
-from addon.ownflows import SENT
-from addon.replaying import AS_NOBODY, REPLAYED
-from addon.replays import NOT_REPLAYED
+from addon.flows.exchange import ASKED, STORY
+from addon.flows.replaying import AS_NOBODY, REPLAYED
+from addon.flows.replays import NOT_REPLAYED
+from addon.inspection.ownflows import SENT
 from tests.e2e.client import ask, bearer
 from tests.e2e.webpage import WebPage, web_mirror
 from tests.hub import Hub

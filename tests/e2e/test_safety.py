@@ -400,7 +400,7 @@ async def test_the_magic_host_stays_away_when_host_fields_are_kept(
 # A fault in the mirror itself.
 
 BROKEN = {
-    "the answer": "from addon.answering import Answering as where; name = 'answer'",
+    "the answer": "from addon.answering.answering import Answering as where; name = 'answer'",
     "the reading of a request": "from addon import hooks as where; name = 'to_incoming'",
 }
 BROKEN_SCRIPT = """

@@ -14,9 +14,9 @@ import pytest
 from mitmproxy.addons.view import View
 from mitmproxy.test import taddons
 
-from addon.exchange import STORY
-from addon.inspection import Inspection
-from addon.ownflows import SENT
+from addon.flows.exchange import STORY
+from addon.inspection.inspection import Inspection
+from addon.inspection.ownflows import SENT
 from tests.e2e.client import ask, bearer
 from tests.e2e.test_own_flows import Recording, blob, manifest, recorded
 from tests.hub import Hub

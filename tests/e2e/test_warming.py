@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from addon.warming import WarmLimits
+from addon.ahead.warming import WarmLimits
 from tests.e2e.client import ask, bearer, session
 from tests.e2e.mirrors import mirror_with
 from tests.hub import Hub, Image

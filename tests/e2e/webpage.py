@@ -11,8 +11,8 @@ from typing import Any
 
 import aiohttp
 
+from addon.inspection.ownflows import PEER
 from addon.inspector import page_asks_for_token
-from addon.ownflows import PEER
 from tests.hub import Hub
 from tests.ports import free_port
 from tests.running import Mirror, page_line, running_mirror, settings_arguments

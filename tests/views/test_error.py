@@ -6,7 +6,7 @@ from typing import get_args
 
 import pytest
 
-from addon.errors import Code, format_error
+from addon.protocol.errors import Code, format_error
 from addon.views.error import show_error
 from addon.views.reading import MAX_BODY
 from tests.views.bodies import BLOB, HOSTILE, JSON, OCI_INDEX, encode, errors, is_harmless

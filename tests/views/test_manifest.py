@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from addon.manifests import MAX_MANIFEST
+from addon.memory.manifests import MAX_MANIFEST
 from addon.views.manifest import MEDIA_TYPES, show_manifest
 from addon.views.table import MAX_ROWS
 from tests.views.bodies import (

@@ -1,0 +1,62 @@
+"""The end of a flow: what became of it, told in the flow itself and to whoever listens."""
+
+from __future__ import annotations
+
+import time
+
+from mitmproxy import http
+
+from addon.flows.account import Account
+from addon.flows.exchange import ASKED, STORY, Exchange
+from addon.flows.messages import to_refused, to_shown
+from addon.flows.replays import told_of
+from addon.flows.telling import cause_of, story_facts, story_line
+from addon.inspection.ownflows import FAILED_MARK
+
+
+def account_of(flow: http.HTTPFlow, exchange: Exchange) -> Account:
+    """What became of a flow that has ended; what it says is told in the flow as well."""
+    ended = time.monotonic()
+    failure = tell_in(flow, exchange, ended)
+    asked = str(flow.metadata.get(ASKED, flow.request.path)).partition("?")[0]
+    response = flow.response
+    at_once = 0 if exchange.is_inner or not response else len(response.raw_content or b"")
+    return Account(
+        client=exchange.client,
+        method=to_shown(flow.request.method),
+        path=to_shown(asked),
+        status=response.status_code if response else 0,
+        size=exchange.story.given_bytes or at_once,
+        started=exchange.started,
+        ended=ended,
+        url=exchange.url.partition("?")[0],
+        broken=flow.error.msg if flow.error else "",
+        failure=failure,
+        story=exchange.story,
+    )
+
+
+def tell_in(flow: http.HTTPFlow, exchange: Exchange, ended: float) -> str:
+    """Say in the flow what became of it, and why it failed if it did.
+
+    What a person has written there stays.
+    """
+    story = exchange.story
+    response = flow.response
+    refused = to_refused(flow)
+    broken = flow.error.msg if flow.error else ""
+    error = to_shown(cause_of(story, refused, exchange.url, broken))
+    length = response.headers.get("content-length", "") if response else ""
+    size = int(length) if length.isdigit() else None
+    when = {"started": exchange.started, "ended": ended}
+    facts = story_facts(
+        story, url=exchange.url, size=size, error=error, realm=refused.realm, **when
+    )
+    line = story_line(story, size=size, error=error, realm=refused.realm, **when)
+    # What was told of it before it was asked again is no person's.
+    if flow.comment in ("", told_of(flow).get("line")):
+        flow.comment = line
+    if flow.marked in ("", FAILED_MARK):
+        flow.marked = FAILED_MARK if error else ""
+    flow.metadata[STORY] = {**facts, "line": line, "shown": flow.request.path}
+    return error
