@@ -208,7 +208,8 @@ make_venv() {
         [ "$(venv_version)" = "$python_version" ]; then
         return
     fi
-    rm -rf "$venv"
+    rm -rf "$venv" 2>/dev/null ||
+        die "$venv is of no use to this user, who may not remove it; name another in DOCXY_VENV"
     mkdir "$venv" || die "cannot make $venv"
     : >"$venv/.docxy-venv"
     "$python" -m venv "$venv" >"$venv/docxy-install.log" 2>&1 ||

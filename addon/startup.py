@@ -8,10 +8,12 @@ import os
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 from weakref import WeakSet
 
 from mitmproxy import ctx, exceptions, optmanager
 from mitmproxy.addonmanager import Loader
+from mitmproxy.log import ALERT
 
 from addon import __version__
 from addon.ahead.warming import Warming
@@ -38,7 +40,7 @@ from addon.workers.worker import parse_worker, shared
 logger = logging.getLogger(__name__)
 
 # mitmproxy says several lines for each connection; the mirror says one for each request.
-_CHATTER = "mitmproxy.proxy"
+_CHATTER = ("mitmproxy.proxy", "mitmproxy.addons.clientplayback")
 # mitmweb's line with its address would stand far above the mirror's.
 _PAGE = "mitmproxy.tools.web.master"
 
@@ -95,7 +97,9 @@ class Startup:
         self._flows.inner.install()
         self._lines.install()
         if is_unsaid("termlog_verbosity"):
-            logging.getLogger(_CHATTER).setLevel(logging.WARNING)
+            for name in _CHATTER:
+                # Not above: what mitmproxy answers a command with is an alert.
+                logging.getLogger(name).setLevel(ALERT)
         if page_address():
             logging.getLogger(_PAGE).setLevel(logging.WARNING)
 
@@ -138,7 +142,7 @@ class Startup:
         """End all connections."""
         await end_clients()
         self._flows.inner.uninstall()
-        for name in (_CHATTER, _PAGE):
+        for name in (*_CHATTER, _PAGE):
             logging.getLogger(name).setLevel(logging.NOTSET)
         if self._warming:
             self._warming.close()
@@ -218,12 +222,14 @@ def announcement(
     where = ", ".join(authority(*each) for each in listening)
     return [
         f"Docxy {__version__} mirrors {settings.registry.authority} at {url} (listening: {where})",
-        *_for_docker(url, settings, insecure=url.startswith("http://") and not is_loopback(host)),
+        *_for_docker(url, settings),
     ]
 
 
-def _for_docker(url: str, settings: Settings, *, insecure: bool) -> Iterator[str]:
-    place = url.partition("://")[2]
+def _for_docker(url: str, settings: Settings) -> Iterator[str]:
+    parts = urlsplit(url)
+    place = parts.netloc
+    insecure = parts.scheme == "http" and not is_loopback(parts.hostname or "")
     config: dict[str, list[str]] = {"insecure-registries": [place]} if insecure else {}
     # Docker takes a mirror of Docker Hub alone; no other registry has official images.
     if settings.registry.official:

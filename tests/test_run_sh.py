@@ -344,6 +344,16 @@ def test_an_environment_whose_python_is_gone_is_made_anew(project: Project) -> N
     assert len(project.installs()) == 2
 
 
+def test_an_environment_that_may_not_be_removed_is_named(project: Project) -> None:
+    # Another user's, with a Python in that one's home.
+    project.add_python("python3", "3.12.4")
+    project.run()
+    (project.venv / "bin" / "python").unlink()
+    (project.bin / "rm").unlink()
+    project.add_script("rm", "#!/bin/sh\necho 'rm: cannot remove' >&2\nexit 1\n")
+    assert assert_one_line(project.run()).startswith(f"{project.venv} is of no use to this user")
+
+
 def test_an_environment_elsewhere_is_used(project: Project, tmp_path: Path) -> None:
     project.add_python("python3", "3.12.4")
     assert project.run(environ={"DOCXY_VENV": "my venv"}, cwd=tmp_path).returncode == 0

@@ -213,6 +213,12 @@ def test_what_breaks_pulls_is_refused_by_name(name: str) -> None:
             '{"registry-mirrors": ["https://mirror.example.com"]}',
             id="a public address",
         ),
+        pytest.param(
+            "172.17.0.2",
+            "http://127.0.0.1:8080",
+            '{"registry-mirrors": ["http://127.0.0.1:8080"]}',
+            id="a container's, published on loopback",
+        ),
     ],
 )
 def test_docker_is_told_what_it_needs(host: str, public_url: str, config: str) -> None:
