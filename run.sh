@@ -288,7 +288,6 @@ test)
     exec "$venv/bin/python" -m pytest "$@"
     ;;
 '' | -*)
-    [ "${1-}" != -- ] || shift
     ensure demo
     # -P: a folder called addon where the user happens to be is not ours.
     exec "$venv/bin/python" -P -m addon.launch "$@"

@@ -19,7 +19,7 @@ from pathlib import Path
 from addon.start.listeners import Listener, check_listeners
 from addon.start.plan import make_plan
 from addon.start.terminal import say
-from addon.start.words import Words, parse_words, split_workers
+from addon.start.words import Words, parse_words, split_workers, without_mark
 from addon.tls import acme
 from addon.workers.supervisor import supervise
 from addon.workers.worker import parse_worker
@@ -109,7 +109,7 @@ def prepare(arguments: Sequence[str], environ: Mapping[str, str]) -> Start:
     if not confdir:
         make_private(state)
         make_private(own)
-    return Start(words, plan.listeners, (*plan.arguments, *arguments))
+    return Start(words, plan.listeners, (*plan.arguments, *without_mark(arguments)))
 
 
 def raise_open_files() -> None:

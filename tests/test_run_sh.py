@@ -152,7 +152,7 @@ STARTS = {
         ["-p", "81", "--set", "docxy_official=", "a b"],
         ["-P", "-m", "addon.launch", "-p", "81", "--set", "docxy_official=", "a b"],
     ),
-    "a filter": (["--", "~u a b"], ["-P", "-m", "addon.launch", "~u a b"]),
+    "a filter": (["--", "~u a b"], ["-P", "-m", "addon.launch", "--", "~u a b"]),
     "the page": (["inspect", "-p", "81"], ["-P", "-m", "addon.inspector", "-p", "81"]),
     "the terminal": (["inspect", "--console"], ["-P", "-m", "addon.inspector", "--console"]),
     "a recording": (

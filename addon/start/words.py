@@ -87,11 +87,21 @@ def split_workers(arguments: Sequence[str]) -> tuple[int, list[str]]:
     Raises:
         ValueError: it is neither a number from 1 on nor auto.
     """
-    end = arguments.index("--") if "--" in arguments else len(arguments)
+    end = _end_of_options(arguments)
     parser = _Parser(add_help=False, allow_abbrev=False)
     parser.add_argument(WORKERS, default="1")
     said, rest = parser.parse_known_args(arguments[:end])
     return _parse_workers(said.workers), [*rest, *arguments[end:]]
+
+
+def without_mark(arguments: Sequence[str]) -> list[str]:
+    """The words as mitmproxy takes them: it makes a `--` before a filter part of the filter."""
+    end = _end_of_options(arguments)
+    return [*arguments[:end], *arguments[end + 1 :]]
+
+
+def _end_of_options(arguments: Sequence[str]) -> int:
+    return list(arguments).index("--") if "--" in arguments else len(arguments)
 
 
 def _parse_workers(text: str) -> int:
@@ -108,7 +118,7 @@ def refuse_workers(arguments: Sequence[str], command: str) -> None:
     Raises:
         ValueError: they are wanted.
     """
-    end = arguments.index("--") if "--" in arguments else len(arguments)
+    end = _end_of_options(arguments)
     if any(word.partition("=")[0] == WORKERS for word in arguments[:end]):
         raise ValueError(f"{command} is one process: {WORKERS} is for the mirror alone")
 

@@ -4,7 +4,21 @@ import os
 
 import pytest
 
-from addon.start.words import Words, parse_words, refuse_workers, split_workers
+from addon.start.words import Words, parse_words, refuse_workers, split_workers, without_mark
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        pytest.param(["-n", "-r", "a", "--", "~u b"], ["-n", "-r", "a", "~u b"], id="a filter"),
+        pytest.param(["-n"], ["-n"], id="none"),
+        pytest.param(["--", "a", "--", "b"], ["a", "--", "b"], id="the first alone"),
+    ],
+)
+def test_the_mark_before_a_filter_is_no_part_of_it(
+    arguments: list[str], expected: list[str]
+) -> None:
+    assert without_mark(arguments) == expected
 
 
 def test_a_filter_is_not_taken_for_an_option() -> None:
