@@ -171,6 +171,10 @@ def main() -> int:
         start = prepare(arguments, os.environ)
         logs_json = start.words.setting("docxy_log") == "json"
         if workers > 1 and start.listeners:
+            if start.words.saves:
+                raise ValueError(
+                    "several workers would write over each other's flows (-w, hardump)"
+                )
             return supervise(
                 start.listeners,
                 workers,
