@@ -16,7 +16,6 @@ Where = tuple[str, int]
 # Options that bound the whole mirror, and of which each worker has its share, but never less than
 # another option lets one blob or one address take: all of a client's comes to one worker.
 SHARED: Final[Mapping[str, str]] = {
-    "docxy_bytes_in_flight": "docxy_blob_bytes_in_flight",
     "docxy_client_connections": "docxy_address_connections",
     "docxy_memory_blobs": "docxy_memory_blob_size",
     "docxy_memory_manifests": "",

@@ -42,7 +42,7 @@ def test_a_share_of_little_is_not_none(whole: int, share: int) -> None:
 def test_one_client_is_served_as_well_by_one_of_many_workers() -> None:
     values = {option.name: option.default for option in OPTIONS}
     mine = shared(values, replace(WORKER, of=64))
-    assert mine["docxy_bytes_in_flight"] == values["docxy_blob_bytes_in_flight"]
+    assert mine["docxy_bytes_in_flight"] == values["docxy_bytes_in_flight"]
     assert mine["docxy_client_connections"] == values["docxy_address_connections"]
     assert mine["docxy_memory_blobs"] == values["docxy_memory_blob_size"]
     assert mine["docxy_memory_manifests"] == 16 * 1024 * 1024 // 64
