@@ -112,7 +112,9 @@ class Flows:
         if _is_settled(flow):
             return
         form = Form() if true_target(flow, hidden).partition("?")[0] == TOKEN_PATH else None
-        exchange = Exchange(client="", started=time.monotonic(), form=form, hidden=hidden)
+        # The peer, until it is known for whom it asks.
+        peer, _ = client_of(flow)
+        exchange = Exchange(client=peer, started=time.monotonic(), form=form, hidden=hidden)
         self._exchanges[flow.id] = exchange
         flow.request.stream = Sink(flow, form.take if form else drop)
         if may_have_body(flow.request):
@@ -171,6 +173,8 @@ class Flows:
             return
         if exchange.is_inner:
             flow.request.url = exchange.shown
+        else:
+            exchange.story.given(Source.MIRROR)
         self._end(flow, exchange)
 
     def _answer(self, flow: http.HTTPFlow, exchange: Exchange, *, early: bool) -> None:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from addon.start.listeners import Listener, check_listeners
-from addon.start.plan import make_plan
+from addon.start.plan import make_plan, usual_monitor_port
 from addon.start.terminal import say
 from addon.start.words import Words, parse_words, split_workers, without_mark
 from addon.tls import acme
@@ -171,7 +171,17 @@ def main() -> int:
         start = prepare(arguments, os.environ)
         logs_json = start.words.setting("docxy_log") == "json"
         if workers > 1 and start.listeners:
-            return supervise(start.listeners, workers, start.arguments, logs_json=logs_json)
+            if start.words.saves:
+                raise ValueError(
+                    "several workers would write over each other's flows (-w, hardump)"
+                )
+            return supervise(
+                start.listeners,
+                workers,
+                start.arguments,
+                spare=usual_monitor_port(start.words),
+                logs_json=logs_json,
+            )
     except ValueError as e:
         say(e)
         return 2

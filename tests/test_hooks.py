@@ -322,6 +322,19 @@ async def test_a_flow_that_failed_shows_its_upstream_and_is_forgotten(
     assert "secret" not in caplog.text
 
 
+async def test_who_left_before_asking_has_an_address_and_nothing_from_memory(
+    flows: Flows, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    flow = make_flow()
+    flows.requestheaders(flow)
+    flow.error = tflow.terr("the client left")
+    flows.error(flow)
+    host = flow.client_conn.peername[0]
+    assert caplog.messages[-1].startswith(f"{host} GET /v2/: the client left, 0 bytes, ")
+    assert caplog.messages[-1].endswith(" mirror")
+
+
 @pytest.mark.parametrize("address", [("example.com", 443), None])
 def test_mitmproxy_opens_nothing_of_its_own(flows: Flows, address: tuple[str, int] | None) -> None:
     server = connection.Server(address=address)

@@ -131,6 +131,12 @@ def test_half_a_certificate_is_one_line_and_code_2(environ: dict[str, str]) -> N
     assert stderr.startswith("docxy: docxy_cert_path")
 
 
+def test_several_workers_do_not_write_one_file(environ: dict[str, str]) -> None:
+    code, stderr = run_launch(["-p", "0", *NO_ACME, "--workers", "2", "-w", "flows.mitm"], environ)
+    assert (code, stderr.count("\n")) == (2, 1)
+    assert "several workers would write over each other's flows" in stderr
+
+
 def test_codes_of_mitmdump_pass_on(environ: dict[str, str]) -> None:
     code, stderr = run_launch(["-p", "0", *NO_ACME, "--no-such-option"], environ)
     assert code == 1

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from addon.answering import local
 from addon.answering.fetching import Fetcher
-from addon.flows.story import current
+from addon.flows.story import Source, current
 from addon.limits.admission import Admission, Door, check_allowed, client_address
 from addon.metrics.readiness import Readiness
 from addon.outbound.networks import Address, is_local
@@ -130,19 +130,19 @@ class Answering:
         webroot = self._settings.acme_webroot
         if webroot and request.target.startswith("/.well-known/acme-challenge/"):
             # For everyone: the authority asks before there is a certificate.
-            return self._local(parse_route(request.method, request.target), request)
+            return self._local(_route_of(request))
         if request.path == "/health" and request.peer.is_loopback:
             # Behind a proxy too: a container's check and a service manager's ask from here.
-            return self._local(parse_route(request.method, request.target), request)
+            return self._local(_route_of(request))
         admission = self._admit(request)
         if request.path != "/health":
             self._check_client(request)
         if admission is Admission.REDIRECT and request.path not in FOR_MONITORS:
             base_url = self._https_base(request)
             return local.redirect_to_https(request.method, base_url, request.target)
-        route = current().route = parse_route(request.method, request.target)
+        route = _route_of(request)
         if isinstance(route, Health | AcmeChallenge):
-            return self._local(route, request)
+            return self._local(route)
         if isinstance(route, Ready):
             return self._ready(request)
         return self._upstream(route, request)
@@ -161,7 +161,7 @@ class Answering:
         check_allowed(client, self._settings.allowed)
         self._check(client)
 
-    def _local(self, route: Route, request: Incoming) -> Reply:
+    def _local(self, route: Route) -> Reply:
         if isinstance(route, AcmeChallenge):
             return local.acme_challenge(self._settings.acme_webroot, route.token)
         return local.health()
@@ -173,6 +173,7 @@ class Answering:
 
         async def look() -> Reply:
             report = await self._readiness.look()
+            current().given(Source.MIRROR)
             current().failure = report.trouble
             return local.readiness(report, with_reasons=True)
 
@@ -219,6 +220,11 @@ class Answering:
     def _own_name(self, name: str) -> str:
         """A name that the certificate has is ours, whoever said it; empty for any other."""
         return name if is_host_name(name) and self._certificate.covers(name) else ""
+
+
+def _route_of(request: Incoming) -> Route:
+    route = current().route = parse_route(request.method, request.target)
+    return route
 
 
 def _finished(reply: Reply, request: Incoming) -> Reply:

@@ -49,7 +49,8 @@ KillMode=mixed
 LimitNOFILE={open_files}
 LimitCORE=0
 MemoryMax=80%
-TasksMax=512
+# Threads that look up names and read files: up to 32 a worker.
+TasksMax=4096
 
 # Ports 80 and 443 without root.
 AmbientCapabilities=CAP_NET_BIND_SERVICE

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Callable
 from importlib.metadata import version
 from platform import python_version
@@ -19,7 +20,7 @@ from addon.memory.singleflight import SingleFlight
 from addon.metrics.levels import Levels, Sources
 from addon.metrics.metering import Metering
 from addon.metrics.metrics import Metrics
-from addon.metrics.monitorport import MonitorPort, Page, parse_listener
+from addon.metrics.monitorport import USUAL, MonitorPort, Page, parse_listener
 from addon.metrics.readiness import Readiness, Way
 from addon.outbound.sent import Watches
 from addon.protocol.errors import CONTENT_TYPE
@@ -28,14 +29,14 @@ from addon.settings.option import Option, declare
 from addon.start.listeners import Listener, explain
 from addon.startup import authority, is_unsaid
 from addon.tls.tls import Certificates
+from addon.workers.worker import parse_worker
 
 logger = logging.getLogger(__name__)
 
 OPTION = Option(
     "docxy_metrics",
     str,
-    # None of the ports that Prometheus' list of exporters has.
-    "127.0.0.1:8363",
+    USUAL,
     "ADDRESS:PORT of /metrics (Prometheus) and /ready, beside the mirror's own ports. Empty: none.",
 )
 
@@ -83,13 +84,15 @@ class Monitoring:
         if self._listener is None or not ctx.options.server:
             return
         try:
-            host, port = await self._port.listen(self._listener, is_shared=self._metrics.is_shared)
+            place = await self._listen(self._listener)
         except OSError as e:
             is_asked_for = not is_unsaid(OPTION.name)
             level = logging.ERROR if is_asked_for else logging.WARNING
             logger.log(level, "No metrics: %s", explain(self._listener, e))
             return
-        logger.info("Metrics: http://%s/metrics", authority(host, port))
+        if place is None:
+            return
+        logger.info("Metrics: http://%s/metrics", authority(*place))
         self._metrics.build.labels(__version__, version("mitmproxy"), python_version()).set(1)
         self._serves = True
         self.watches.all = (self._metering, self.readiness)
@@ -118,6 +121,14 @@ class Monitoring:
     def client_disconnected(self, client: Client) -> None:
         """It has ended."""
         self._clients.discard(client.id)
+
+    async def _listen(self, listener: Listener) -> tuple[str, int] | None:
+        """Where it is: of a worker's, on what its supervisor has opened, if it has."""
+        worker = parse_worker(os.environ)
+        if worker is None:
+            return await self._port.listen(listener, is_shared=self._metrics.is_shared)
+        given = worker.listeners.get((listener.host, listener.port))
+        return await self._port.take(given) if given else None
 
     async def _tell(self) -> None:
         """Let the other processes know: whoever is asked answers for all."""

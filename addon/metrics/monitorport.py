@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -25,6 +25,9 @@ HEAD_SECONDS = 5.0
 SEND_SECONDS = 10.0
 
 TEXT = "text/plain; charset=utf-8"
+
+# Where it is if nobody says so: none of the ports that Prometheus' list of exporters has.
+USUAL = "127.0.0.1:8363"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,7 @@ class MonitorPort:
 
     def __init__(self, pages: Mapping[str, Give]) -> None:
         self._pages = pages
-        self._server: asyncio.Server | None = None
+        self._servers: list[asyncio.Server] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def listen(self, listener: Listener, *, is_shared: bool = False) -> tuple[str, int]:
@@ -71,7 +74,7 @@ class MonitorPort:
         Raises:
             OSError: the port cannot be had.
         """
-        self._server = await asyncio.start_server(
+        server = await asyncio.start_server(
             self._connected,
             listener.host,
             listener.port,
@@ -79,15 +82,29 @@ class MonitorPort:
             family=socket.AF_UNSPEC,
             reuse_port=is_shared or None,
         )
-        host, port, *_ = self._server.sockets[0].getsockname()
-        return str(host), int(port)
+        self._servers = [server]
+        return self._place()
+
+    async def take(self, descriptors: Sequence[int]) -> tuple[str, int]:
+        """Begin to serve on sockets that listen already. Where it is."""
+        self._servers = [
+            await asyncio.start_server(
+                self._connected, sock=socket.socket(fileno=each), limit=MAX_HEAD
+            )
+            for each in descriptors
+        ]
+        return self._place()
 
     def close(self) -> None:
         """Serve no more."""
-        if self._server:
-            self._server.close()
+        for server in self._servers:
+            server.close()
         for task in self._tasks:
             task.cancel()
+
+    def _place(self) -> tuple[str, int]:
+        host, port, *_ = self._servers[0].sockets[0].getsockname()
+        return str(host), int(port)
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if len(self._tasks) >= MAX_CONNECTIONS:

@@ -22,6 +22,7 @@ FIXED = frozenset(
     {
         "confdir",
         "docxy_http_port",
+        "docxy_metrics",
         "docxy_registry",
         "listen_host",
         "listen_port",

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from addon.metrics.monitorport import parse_listener
+from addon.metrics.monitorport import USUAL, parse_listener
 from addon.start.listeners import Listener, parse_port
 from addon.start.words import Words
 
@@ -124,6 +124,12 @@ def _state_directory(words: Words, state: Path) -> tuple[str, ...]:
 def _plain_port(words: Words) -> int:
     text = words.setting("docxy_http_port") or PLAIN_PORT_BESIDE_TLS
     return parse_port(text, "docxy_http_port")
+
+
+def usual_monitor_port(words: Words) -> Listener | None:
+    """Where metrics are if nobody has said so."""
+    name = "docxy_metrics"
+    return None if name in dict(words.settings) else parse_listener(USUAL, name)
 
 
 def _monitor_port(words: Words) -> tuple[Listener, ...]:

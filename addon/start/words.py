@@ -11,6 +11,9 @@ from typing import Final, NoReturn
 WORKERS: Final = "--workers"
 MOST_WORKERS: Final = 256
 
+# mitmproxy's options that name one file for all flows.
+_SAVING: Final = ("hardump", "save_stream_file")
+
 
 @dataclass(frozen=True, slots=True)
 class Words:
@@ -27,6 +30,8 @@ class Words:
     """False for what only prints (``--version``, ``--options``, …)."""
     listens: bool = True
     """False for that, and for ``--no-server``."""
+    saves: bool = False
+    """Whether all flows are written to one file."""
 
     def setting(self, name: str, default: str = "") -> str:
         """The value of an option that is set without a flag of its own."""
@@ -52,6 +57,7 @@ def _make_parser() -> _Parser:
     parser.add_argument("-s", "--scripts", action="append", default=[])
     parser.add_argument("--certs", action="append", default=[])
     parser.add_argument("--set", action="append", default=[], dest="settings")
+    parser.add_argument("-w", "--save-stream-file")
     for silent in (("-h", "--help"), ("--version",), ("--options",), ("--commands",)):
         parser.add_argument(*silent, action="store_false", dest="serves")
     parser.add_argument("-n", "--no-server", action="store_false", dest="listens")
@@ -78,6 +84,7 @@ def parse_words(arguments: Sequence[str], config: Mapping[str, object] | None = 
         settings=settings,
         serves=said.serves,
         listens=said.serves and said.listens and words.setting("server") != "false",
+        saves=bool(said.save_stream_file or any(words.setting(name) for name in _SAVING)),
     )
 
 

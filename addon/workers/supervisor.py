@@ -16,13 +16,13 @@ import os
 import signal
 import socket
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 from addon.log.jsonlines import JsonLines
 from addon.service import notify
-from addon.start.listeners import Listener, explain
+from addon.start.listeners import Listener, bind_once, explain
 from addon.start.terminal import has_terminal
 from addon.workers.restarts import next_pause
 from addon.workers.spread import open_group
@@ -43,16 +43,23 @@ logger = logging.getLogger(__name__)
 
 
 def supervise(
-    listeners: Sequence[Listener], workers: int, arguments: Sequence[str], *, logs_json: bool
+    listeners: Sequence[Listener],
+    workers: int,
+    arguments: Sequence[str],
+    *,
+    spare: Listener | None = None,
+    logs_json: bool,
 ) -> int:
     """Run so many workers with these arguments until a signal ends them; the exit code.
+
+    Without the spare listener they do where it cannot be had.
 
     Raises:
         ValueError: a port, or a place for sockets, cannot be had; the message is for the user.
     """
     _begin_log(as_json=logs_json)
     opened: list[tuple[Where, list[list[socket.socket]]]] = []
-    for listener in listeners:
+    for listener in (*listeners, *_to_be_had(spare)):
         try:
             group = open_group(listener, workers, BACKLOG)
         except OSError as e:
@@ -65,6 +72,19 @@ def supervise(
         except OSError as e:
             raise ValueError(f"{place} is no place for sockets: {e}; name one in TMPDIR") from e
         return asyncio.run(supervisor.run())
+
+
+def _to_be_had(spare: Listener | None) -> Iterator[Listener]:
+    """The listener that can be done without, unless another program has it."""
+    if spare is None:
+        return
+    try:
+        # A group's sockets would join another mirror's, if that is the same user's.
+        bind_once(spare)
+    except OSError as e:
+        logger.warning("No metrics: %s", explain(spare, e))
+    else:
+        yield spare
 
 
 def _begin_log(*, as_json: bool) -> None:

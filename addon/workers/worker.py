@@ -13,15 +13,14 @@ WORKERS: Final = "DOCXY_WORKERS"
 Where = tuple[str, int]
 """Host and port as a listener names them; "" is every address, and port 0 any."""
 
-# Options that bound the whole mirror, and of which each worker has its share.
-SHARED: Final = frozenset(
-    {
-        "docxy_bytes_in_flight",
-        "docxy_client_connections",
-        "docxy_memory_blobs",
-        "docxy_memory_manifests",
-    }
-)
+# Options that bound the whole mirror, and of which each worker has its share, but never less than
+# another option lets one blob or one address take: all of a client's comes to one worker.
+SHARED: Final[Mapping[str, str]] = {
+    "docxy_bytes_in_flight": "docxy_blob_bytes_in_flight",
+    "docxy_client_connections": "docxy_address_connections",
+    "docxy_memory_blobs": "docxy_memory_blob_size",
+    "docxy_memory_manifests": "",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +70,16 @@ def shared(values: Mapping[str, Any], worker: Worker | None) -> dict[str, Any]:
     Not shared is what one client needs, as all its connections come to one worker: connections to
     an upstream's host and those that are kept open, and bounds for one blob, image or address.
     """
-    of = worker.of if worker else 1
-    # Where 0 means none, what is little must not become it.
-    return {
-        name: max(value // of, min(value, 1)) if name in SHARED else value
-        for name, value in values.items()
+    if worker is None:
+        return dict(values)
+    shares = {
+        name: _share(values[name], worker.of, values.get(least, 0))
+        for name, least in SHARED.items()
+        if name in values
     }
+    return {**values, **shares}
+
+
+def _share(whole: int, workers: int, least: int) -> int:
+    # Where 0 means none, what is little must not become it.
+    return max(whole // workers, min(whole, max(least, 1)))

@@ -13,7 +13,7 @@ from addon.ahead.lookahead import AheadLimits
 from addon.answering.answering import Answering, Incoming, Pending, internal_error
 from addon.answering.fetching import Fetcher
 from addon.blob.blobs import BlobLimits
-from addon.flows.story import new_story, tell
+from addon.flows.story import Source, new_story, tell
 from addon.memory.upstream import Limits, Upstream
 from addon.metrics.readiness import Readiness, Way
 from addon.outbound.networks import parse_address, parse_networks
@@ -21,6 +21,7 @@ from addon.outbound.received import Answer
 from addon.protocol.errors import MirrorError, Refusal, UpstreamFailure
 from addon.protocol.registry import Registry, parse_registry
 from addon.protocol.reply import Reply
+from addon.protocol.routes import AcmeChallenge, Health, Ready
 from addon.settings import options
 from addon.settings.bounds import parse_bounds
 from addon.settings.options import Settings
@@ -324,17 +325,21 @@ async def test_a_slip_of_ours_is_a_reply_and_a_trace_in_the_log(
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 @pytest.mark.parametrize("request_", [REQUEST, TLS, PLAIN], ids=["no TLS", "TLS", "beside TLS"])
 def test_health_is_answered_at_every_door(request_: Incoming, method: str, target: str) -> None:
+    tell(story := new_story())
     mirror = answering(certificate=None if request_ is REQUEST else CERTIFICATE)
     assert at_once(mirror, replace(request_, method=method, target=target)).status == 200
+    assert story.route == Health()
 
 
 async def test_readiness_is_asked_for_whoever_is_near_and_told_with_reasons() -> None:
+    tell(story := new_story())
     outbound = fake(answer(401), answer(405))
     reply = await later(answering(outbound), replace(REQUEST, target="/ready")).reply()
     assert reply.status == 200
     report = json.loads(await reply.body.read())
     assert report["checks"][0]["why"] == "registry-1.docker.io answered 401"
     assert len(outbound.asked) == 2
+    assert (story.route, story.came_from) == (Ready(), Source.MIRROR)
 
 
 async def test_a_mirror_that_is_not_ready_says_503_and_its_story_why() -> None:
@@ -537,9 +542,11 @@ def webroot(tmp_path: Path) -> Path:
 async def test_the_authority_reads_its_challenge_from_anywhere(
     webroot: Path, method: str, certificate: Certificate | None
 ) -> None:
+    tell(story := new_story())
     mirror = answering(certificate=certificate, acme_webroot=webroot, allow="10.0.0.0/8")
     reply = at_once(mirror, replace(PLAIN, method=method, target=CHALLENGE))
     assert (reply.status, await reply.body.read()) == (200, b"a-token.thumb")
+    assert story.route == AcmeChallenge("a-token")
 
 
 @pytest.mark.parametrize(

@@ -154,7 +154,7 @@ async def test_a_usual_port_that_is_taken_is_one_line_and_the_mirror_goes_on(
         addon = tmp_path / "mirror.py"
         addon.write_text(
             "import dataclasses\n"
-            "from addon import monitoring\n"
+            "from addon.metrics import monitoring\n"
             "monitoring.OPTION = dataclasses.replace("
             f"monitoring.OPTION, default='127.0.0.1:{port}')\n"
             "from addon.mirror import addons\n"

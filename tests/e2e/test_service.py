@@ -158,7 +158,8 @@ async def test_a_hangup_without_a_terminal_rereads_and_breaks_nothing(
         await running.head()
         body = await running.reader.readexactly(1)
 
-        config.write_text("docxy_public_url: https://mirror.test\nlisten_port: 1\n")
+        fixed = "listen_port: 1\ndocxy_metrics: 127.0.0.1:1\n"
+        config.write_text(f"docxy_public_url: https://mirror.test\n{fixed}")
         (tmp_path / "new").mkdir()
         for old, new in zip(
             pair, hub.issue_certificate(tmp_path / "new", "127.0.0.1"), strict=True
@@ -166,7 +167,7 @@ async def test_a_hangup_without_a_terminal_rereads_and_breaks_nothing(
             os.replace(new, old)
         mirror.process.send_signal(signal.SIGHUP)
         await mirror.log_line("settings set anew: docxy_public_url.")
-        await mirror.log_line("only a restart changes listen_port")
+        await mirror.log_line("only a restart changes docxy_metrics, listen_port.")
         assert "https://mirror.test/" in (await ask(mirror, "/v2/")).headers["Www-Authenticate"]
         assert mirror.text.count("TLS for 127.0.0.1") == 2
 

@@ -13,8 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from addon.start.listeners import Listener
+from addon.workers import supervisor
 from tests.e2e.client import ask, bearer
 from tests.e2e.slow import TRANSFERS, refused, slow_readers, source, until
+from tests.e2e.watched import pull, watched
 from tests.hub import Hub
 from tests.hub.images import Blob
 from tests.running import Mirror, running_mirror
@@ -188,3 +191,31 @@ async def test_a_wrong_option_ends_the_start_with_one_message(hub: Hub, tmp_path
             pass
     assert str(failed.value).count("docxy_pieces: 0 is less than 1") == 1
     assert "started again" not in str(failed.value)
+
+
+async def test_one_port_tells_of_all_workers_though_one_of_them_dies(
+    hub: Hub, tmp_path: Path
+) -> None:
+    image = hub.add_image("library/some", layers=(2000,))
+    async with watched(hub, tmp_path, workers=2) as one, asyncio.timeout(60):
+        await pull(one.mirror, image, "some")
+        found = await one.until(lambda scrape: scrape.total("docxy_pulls_total") == 1)
+        assert found.total("docxy_build_info") == 1
+        for pid in one.mirror.children():
+            os.kill(pid, signal.SIGKILL)
+        await one.mirror.log_line("worker 1 ended (SIGKILL)")
+        assert (await one.scrape()).total("docxy_pulls_total") == 1
+        assert (await one.get("/ready"))[0] == 200
+
+
+async def test_a_port_that_another_mirror_has_is_not_shared_with_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        spare = Listener(*other.getsockname())
+        assert list(supervisor._to_be_had(spare)) == []
+    assert "No metrics: port" in caplog.text
+    assert list(supervisor._to_be_had(spare)) == [spare]

@@ -17,7 +17,10 @@ from tests.running import Mirror
 
 # How far a host is must not hang on how busy the tests' machine is.
 FAR, NEAR = 0.0, 10.0
-SCRIPT = "from addon import outbound, warming\noutbound.NEAR_SECONDS = warming.NEAR_SECONDS = "
+SCRIPT = (
+    "from addon.ahead import warming\nfrom addon.outbound import hosts\n"
+    "hosts.NEAR_SECONDS = warming.NEAR_SECONDS = "
+)
 DEFAULTS = WarmLimits()
 KEPT = [DEFAULTS.registry, DEFAULTS.token_service, DEFAULTS.cdn]
 

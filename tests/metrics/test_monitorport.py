@@ -85,6 +85,22 @@ async def ask(address: tuple[str, int], request: bytes) -> bytes:
         writer.close()
 
 
+async def test_sockets_that_listen_already_are_served_until_the_end() -> None:
+    given = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+    places = [one.getsockname()[:2] for one in given]
+    port = MonitorPort({"/page": give})
+    assert await port.take([one.detach() for one in given]) == places[0]
+    for host, number in places:
+        reader, writer = await asyncio.open_connection(host, number)
+        writer.write(b"GET /page HTTP/1.1\r\n\r\n")
+        assert (await reader.read()).endswith(b"given as ")
+        writer.close()
+    port.close()
+    for place in places:
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(place)
+
+
 async def test_a_page_is_given_and_the_connection_ends() -> None:
     async with served() as address:
         answer = await ask(address, b"GET /page?a=b HTTP/1.1\r\nHost: a\r\nACCEPT: text\r\n\r\n")

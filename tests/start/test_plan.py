@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from mitmproxy.proxy.mode_specs import ProxyMode, ReverseMode
 
-from addon.start.plan import make_plan, upstream_authority
+from addon.start.plan import make_plan, upstream_authority, usual_monitor_port
 from addon.start.words import parse_words
 
 MIRROR = Path("/m/mirror.py")
@@ -230,6 +230,15 @@ def test_a_port_for_metrics_that_was_said_is_one_more(
     other = " ".join(word for word in line.split() if "docxy_metrics" not in word)
     without = plan_for(other.replace("--set --set", "--set").removesuffix("--set"), tls=tls)[1]
     assert plan_for(line, tls=tls)[1] == without + where
+
+
+@pytest.mark.parametrize(
+    "line", ["", "-p 0", "--set docxy_metrics=", "--set docxy_metrics=[::1]:81"]
+)
+def test_the_usual_port_for_metrics_is_meant_where_none_is_said(line: str) -> None:
+    usual = usual_monitor_port(parse_words(line.split()))
+    assert (usual is None) == ("docxy_metrics" in line)
+    assert usual is None or (usual.host, usual.port) == ("127.0.0.1", 8363)
 
 
 @pytest.mark.parametrize(("line", "message"), REFUSED.values(), ids=REFUSED.keys())

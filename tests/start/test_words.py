@@ -93,3 +93,23 @@ def test_where_one_process_shows_all_workers_are_refused() -> None:
     for said in (["--workers", "2"], ["--workers=2"]):
         with pytest.raises(ValueError, match="inspect is one process: --workers"):
             refuse_workers(said, "inspect")
+
+
+@pytest.mark.parametrize(
+    ("line", "saves"),
+    [
+        ("-w f", True),
+        ("-wf", True),
+        ("--save-stream-file +f", True),
+        ("--set hardump=f", True),
+        ("--set save_stream_file=f", True),
+        ("--set save_stream_file=", False),
+        ("-r f", False),
+    ],
+)
+def test_it_is_known_whether_flows_are_saved(line: str, saves: bool) -> None:
+    assert parse_words(line.split()).saves is saves
+
+
+def test_a_file_that_saves_flows_may_be_named_in_the_config_file() -> None:
+    assert parse_words([], {"hardump": "f"}).saves

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from addon.settings.options import OPTIONS
@@ -27,7 +29,7 @@ def test_a_worker_has_its_share_of_the_mirrors_budgets_and_the_whole_of_all_else
     assert shared(values, None) == values
     mine = shared(values, WORKER)
     differing = {name for name in values if mine[name] != values[name]}
-    assert differing == SHARED & values.keys()
+    assert differing == SHARED.keys() & values.keys()
     assert differing
     assert mine["docxy_memory_blobs"] == 64 * 1024 * 1024 // 3
 
@@ -35,3 +37,15 @@ def test_a_worker_has_its_share_of_the_mirrors_budgets_and_the_whole_of_all_else
 @pytest.mark.parametrize(("whole", "share"), [(0, 0), (1, 1), (2, 1), (3, 1), (6, 2), (-1, -1)])
 def test_a_share_of_little_is_not_none(whole: int, share: int) -> None:
     assert shared({"docxy_memory_blobs": whole}, WORKER) == {"docxy_memory_blobs": share}
+
+
+def test_one_client_is_served_as_well_by_one_of_many_workers() -> None:
+    values = {option.name: option.default for option in OPTIONS}
+    mine = shared(values, replace(WORKER, of=64))
+    assert mine["docxy_bytes_in_flight"] == values["docxy_blob_bytes_in_flight"]
+    assert mine["docxy_client_connections"] == values["docxy_address_connections"]
+    assert mine["docxy_memory_blobs"] == values["docxy_memory_blob_size"]
+    assert mine["docxy_memory_manifests"] == 16 * 1024 * 1024 // 64
+    # Whoever allows less in all has said so.
+    few = shared({**values, "docxy_client_connections": 100}, WORKER)
+    assert few["docxy_client_connections"] == 100
