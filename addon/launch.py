@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import logging
 import os
 import resource
@@ -18,7 +17,7 @@ from pathlib import Path
 
 from addon.start.listeners import Listener, check_listeners
 from addon.start.plan import make_plan, usual_monitor_port
-from addon.start.terminal import say
+from addon.start.terminal import say, write_whole_lines
 from addon.start.words import Words, parse_words, split_workers, without_mark
 from addon.tls import acme
 from addon.workers.supervisor import supervise
@@ -131,9 +130,7 @@ def begin() -> None:
         # nohup ignores the last, so that the mirror outlives its terminal.
         if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, lambda *_: sys.exit(0))
-    # A pipe, such as systemd's or a container's log, would get each line only with 8 KiB of them.
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(line_buffering=True)
+    write_whole_lines(sys.stdout)
     raise_open_files()
 
 
