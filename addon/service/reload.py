@@ -32,6 +32,16 @@ FIXED = frozenset(
     }
 )
 
+# What mitmproxy and the YAML that it reads raise for what is wrong in a file.
+_WRONG = (
+    exceptions.OptionsError,
+    AttributeError,
+    OSError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+
 
 def read_said(known: optmanager.OptManager, arguments: Sequence[str]) -> dict[str, Any]:
     """What command line, config.yaml and the mirror's defaults say of each known option.
@@ -49,14 +59,33 @@ def read_said(known: optmanager.OptManager, arguments: Sequence[str]) -> dict[st
         options.deferred.clear()
         folder = os.path.expanduser(options.confdir)
         files = [os.path.join(folder, name) for name in ("config.yaml", "config.yml")]
+        for path in files:
+            _check_file(path)
         optmanager.load_paths(options, *files)
         process_options(parser, options, args)  # type: ignore[no-untyped-call]
-    except (exceptions.OptionsError, AttributeError, OSError, TypeError, ValueError) as e:
+    except (
+        exceptions.OptionsError,
+        AttributeError,
+        OSError,
+        RecursionError,
+        TypeError,
+        ValueError,
+    ) as e:
         raise ValueError(" ".join(str(e).split())) from e
     unknown = [name for name in options.deferred if not defaults.is_of_another_program(name)]
     if unknown:
         raise ValueError(f"{', '.join(sorted(unknown))}: no option of mitmproxy or the mirror")
     return {name: getattr(options, name) for name, _ in _all(options)}
+
+
+def _check_file(path: str) -> None:
+    """Let what is no file be none: mitmproxy takes it for no settings, which lets everyone in.
+
+    Raises:
+        ValueError: it is something else, or a link that leads nowhere.
+    """
+    if os.path.lexists(path) and not os.path.isfile(path):
+        raise ValueError(f"{path} is no file")
 
 
 def changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
