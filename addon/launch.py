@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from addon.start.configfile import config_files
 from addon.start.listeners import Listener, check_listeners
 from addon.start.plan import make_plan, usual_monitor_port
 from addon.start.terminal import say, write_whole_lines
@@ -67,11 +68,15 @@ def make_private(directory: Path) -> None:
 
 
 def read_config(directory: Path) -> dict[str, object]:
-    """Read ``config.yaml``; what is wrong with it is left to mitmproxy to complain about."""
+    """Read ``config.yaml``; what is wrong with it is left to mitmproxy to complain about.
+
+    Raises:
+        ValueError: it is no file.
+    """
     found: dict[str, object] = {}
-    for name in ("config.yaml", "config.yml"):
+    for path in config_files(directory):
         try:
-            text = (directory / name).read_text(encoding="utf-8")
+            text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError):
             continue
         from mitmproxy import exceptions, optmanager

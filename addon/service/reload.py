@@ -7,8 +7,8 @@ option of which both readings say the same stays as it is, even if somebody set 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from mitmproxy import exceptions, optmanager
@@ -16,6 +16,7 @@ from mitmproxy.tools import cmdline
 from mitmproxy.tools.main import process_options
 
 from addon.settings import defaults
+from addon.start.configfile import config_files
 
 # What decides where is listened and what is loaded; run.sh has planned it (addon/start/plan.py).
 FIXED = frozenset(
@@ -57,11 +58,8 @@ def read_said(known: optmanager.OptManager, arguments: Sequence[str]) -> dict[st
         options.set(*args.setoptions, defer=True)
         # The command line's own: whoever knows no such option has ended the start.
         options.deferred.clear()
-        folder = os.path.expanduser(options.confdir)
-        files = [os.path.join(folder, name) for name in ("config.yaml", "config.yml")]
-        for path in files:
-            _check_file(path)
-        optmanager.load_paths(options, *files)
+        files = config_files(Path(options.confdir).expanduser())
+        optmanager.load_paths(options, *map(str, files))
         process_options(parser, options, args)  # type: ignore[no-untyped-call]
     except (
         exceptions.OptionsError,
@@ -76,16 +74,6 @@ def read_said(known: optmanager.OptManager, arguments: Sequence[str]) -> dict[st
     if unknown:
         raise ValueError(f"{', '.join(sorted(unknown))}: no option of mitmproxy or the mirror")
     return {name: getattr(options, name) for name, _ in _all(options)}
-
-
-def _check_file(path: str) -> None:
-    """Let what is no file be none: mitmproxy takes it for no settings, which lets everyone in.
-
-    Raises:
-        ValueError: it is something else, or a link that leads nowhere.
-    """
-    if os.path.lexists(path) and not os.path.isfile(path):
-        raise ValueError(f"{path} is no file")
 
 
 def changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
