@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import logging
 import os
 import resource
@@ -16,9 +15,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from addon.start.configfile import config_files
 from addon.start.listeners import Listener, check_listeners
 from addon.start.plan import make_plan, usual_monitor_port
-from addon.start.terminal import say
+from addon.start.terminal import say, write_whole_lines
 from addon.start.words import Words, parse_words, split_workers, without_mark
 from addon.tls import acme
 from addon.workers.supervisor import supervise
@@ -68,11 +68,15 @@ def make_private(directory: Path) -> None:
 
 
 def read_config(directory: Path) -> dict[str, object]:
-    """Read ``config.yaml``; what is wrong with it is left to mitmproxy to complain about."""
+    """Read ``config.yaml``; what is wrong with it is left to mitmproxy to complain about.
+
+    Raises:
+        ValueError: it is no file.
+    """
     found: dict[str, object] = {}
-    for name in ("config.yaml", "config.yml"):
+    for path in config_files(directory):
         try:
-            text = (directory / name).read_text(encoding="utf-8")
+            text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError):
             continue
         from mitmproxy import exceptions, optmanager
@@ -131,9 +135,7 @@ def begin() -> None:
         # nohup ignores the last, so that the mirror outlives its terminal.
         if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, lambda *_: sys.exit(0))
-    # A pipe, such as systemd's or a container's log, would get each line only with 8 KiB of them.
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(line_buffering=True)
+    write_whole_lines(sys.stdout)
     raise_open_files()
 
 

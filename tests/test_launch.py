@@ -124,6 +124,14 @@ def test_a_port_for_metrics_that_was_said_is_tried_before_the_start(
     assert "is taken by another program; choose another with --set docxy_metrics=" in stderr
 
 
+def test_settings_that_are_no_file_are_one_line_and_code_2(
+    environ: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "config.yaml").symlink_to("nowhere")
+    code, stderr = run_launch(["--set", f"confdir={tmp_path}", *NO_ACME], environ)
+    assert (code, stderr) == (2, f"docxy: {tmp_path}/config.yaml is no file\n")
+
+
 def test_half_a_certificate_is_one_line_and_code_2(environ: dict[str, str]) -> None:
     code, stderr = run_launch([], {**environ, "CERT_PATH": "/c", "KEY_PATH": "", "DOMAIN": ""})
     assert code == 2

@@ -9,13 +9,18 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 from addon.install.machine import InstallError
 
-# Host names as certificates have them: RFC 1123 2.1, at least two labels.
+# Host names as certificates have them: RFC 1123 2.1, at least two labels, the last of which is no
+# number, or it would be an address.
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
-_DOMAIN = re.compile(rf"(?=.{{4,253}}$){_LABEL}(?:\.{_LABEL})+")
+_DOMAIN = re.compile(rf"(?=.{{4,253}}$)(?:{_LABEL}\.)+(?![0-9]+$){_LABEL}")
+# acme.sh keeps what it is told between quotes in files that are run as root each day.
+_FOLDER = re.compile(r"(?:/[A-Za-z0-9._+~-]+)+")
+_DIRECTORY = re.compile(r"https://[A-Za-z0-9.:\[\]-]+(?:/[A-Za-z0-9._~%/?=&-]*)?")
+_EMAIL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._%+-]*@[A-Za-z0-9.-]+")
+_MOST_WORKERS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +70,12 @@ def renew_answers(former: Answers | None, said: Mapping[str, Any]) -> Answers:
             f"this mirror is {former.domain}: ./run.sh uninstall, then install {answers.domain}"
         )
     check_domain(answers.domain)
-    if not re.fullmatch(r"auto|[1-9][0-9]{0,2}", answers.workers):
-        raise InstallError(f"--workers {answers.workers!r} is neither a number nor auto")
-    if not answers.acme_home.startswith("/"):
-        raise InstallError(f"--acme-home {answers.acme_home!r} is no path that begins with /")
+    _check_workers(answers.workers)
+    if not _FOLDER.fullmatch(answers.acme_home):
+        raise InstallError(
+            f"--acme-home {answers.acme_home!r} is no path that begins with / and has letters,"
+            " digits and . _ - + ~ between its slashes"
+        )
     _check_server(answers.acme_server)
     return answers
 
@@ -106,10 +113,27 @@ def parse_allow(text: str) -> str:
     return ",".join(networks)
 
 
+def check_email(email: str) -> None:
+    """Refuse what is no address for mail; none is needed.
+
+    Raises:
+        InstallError: it is something else.
+    """
+    if email and not _EMAIL.fullmatch(email):
+        raise InstallError(f"--email {email!r} is no address such as me@example.com")
+
+
+def _check_workers(text: str) -> None:
+    if text != "auto" and not re.fullmatch(r"[1-9][0-9]{0,2}", text):
+        raise InstallError(f"--workers {text!r} is neither a number nor auto")
+    if text != "auto" and int(text) > _MOST_WORKERS:
+        raise InstallError(f"--workers {text!r} is more than {_MOST_WORKERS}")
+
+
 def _check_server(server: str) -> None:
     if re.fullmatch(r"[a-z][a-z0-9_]*", server):
         return
-    if urlsplit(server).scheme != "https" or not urlsplit(server).hostname:
+    if not _DIRECTORY.fullmatch(server):
         raise InstallError(
             f"--acme-server {server!r} is neither a name of acme.sh's, such as letsencrypt, nor the"
             " https:// address of an authority's directory"

@@ -73,6 +73,9 @@ class Changes:
         if place.is_dir() or place.is_symlink():
             self._set_rights(place, mode, owner)
             return
+        if place.exists():
+            # Before there is a way back, which would remove it.
+            raise InstallError(f"{place} is no folder; remove it")
         above = os.path.dirname(path)
         if not self.machine.at(above).is_dir():
             self.folder(above, 0o755)

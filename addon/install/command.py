@@ -12,7 +12,13 @@ from contextlib import contextmanager
 from typing import NoReturn
 
 from addon.install import places
-from addon.install.answers import Answers, parse_allow, parse_answers, renew_answers
+from addon.install.answers import (
+    Answers,
+    check_email,
+    parse_allow,
+    parse_answers,
+    renew_answers,
+)
 from addon.install.checks import troubles
 from addon.install.installing import Order, install_steps, is_open, uninstall_steps
 from addon.install.machine import InstallError, Machine
@@ -107,6 +113,7 @@ def install(machine: Machine, said: argparse.Namespace, say: Say, ask: Callable[
     Raises:
         InstallError: it is not installed, and all is as before.
     """
+    check_email(said.email)
     names = ("domain", "workers", "acme_home", "acme_server", "tune")
     answers = renew_answers(read_answers(machine), {name: getattr(said, name) for name in names})
     stops = list(troubles(machine, answers))

@@ -96,9 +96,9 @@ def uninstall_steps(answers: Answers | None) -> list[Step]:
 
 def is_open(machine: Machine, order: Order) -> bool:
     """Whether everyone may use the mirror that this makes."""
-    if order.allow is not None:
-        return not order.allow
-    return not settings.get(machine.read(places.SETTINGS) or "", "docxy_allow")
+    text = machine.read(places.SETTINGS) or ""
+    allowed = settings.get(text, "docxy_allow") if order.allow is None else order.allow
+    return not allowed or any(part.strip().endswith("/0") for part in allowed.split(","))
 
 
 def _keep_answers(answers: Answers) -> Step:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import io
 import logging
 import sys
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from addon.log.jsonlines import JsonLines
 from addon.log.requestlog import log_pull
 from addon.log.summaries import Summaries
 from addon.settings.option import Option, declare
+from addon.start.terminal import write_whole_lines
 
 logger = logging.getLogger(__name__)
 
@@ -49,8 +49,7 @@ class Logs:
             # with this one.
             ctx.options.process_deferred()
             self._show()
-        if isinstance(sys.stdout, io.TextIOWrapper):
-            sys.stdout.reconfigure(line_buffering=True)
+        write_whole_lines(sys.stdout)
 
     def configure(self, updated: set[str]) -> None:
         """Change the form."""

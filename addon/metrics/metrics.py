@@ -51,7 +51,11 @@ class Metrics:
         Of all processes where there are several. It takes some milliseconds, and may be called in
         a thread.
         """
-        encode, content_type = choose_encoder(accept)
+        try:
+            encode, content_type = choose_encoder(accept)
+        except (TypeError, ValueError):
+            # It names a version that is none.
+            encode, content_type = choose_encoder("")
         if not self.is_shared:
             return encode(self._own), content_type
         all_processes = CollectorRegistry()

@@ -92,7 +92,9 @@ class Monitoring:
             return
         if place is None:
             return
-        logger.info("Metrics: http://%s/metrics", authority(*place))
+        worker = parse_worker(os.environ)
+        if worker is None or worker.speaks:
+            logger.info("Metrics: http://%s/metrics", authority(*place))
         self._metrics.build.labels(__version__, version("mitmproxy"), python_version()).set(1)
         self._serves = True
         self.watches.all = (self._metering, self.readiness)

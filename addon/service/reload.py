@@ -7,8 +7,8 @@ option of which both readings say the same stays as it is, even if somebody set 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from mitmproxy import exceptions, optmanager
@@ -16,6 +16,7 @@ from mitmproxy.tools import cmdline
 from mitmproxy.tools.main import process_options
 
 from addon.settings import defaults
+from addon.start.configfile import config_files
 
 # What decides where is listened and what is loaded; run.sh has planned it (addon/start/plan.py).
 FIXED = frozenset(
@@ -30,6 +31,16 @@ FIXED = frozenset(
         "scripts",
         "server",
     }
+)
+
+# What mitmproxy and the YAML that it reads raise for what is wrong in a file.
+_WRONG = (
+    exceptions.OptionsError,
+    AttributeError,
+    OSError,
+    RecursionError,
+    TypeError,
+    ValueError,
 )
 
 
@@ -47,11 +58,17 @@ def read_said(known: optmanager.OptManager, arguments: Sequence[str]) -> dict[st
         options.set(*args.setoptions, defer=True)
         # The command line's own: whoever knows no such option has ended the start.
         options.deferred.clear()
-        folder = os.path.expanduser(options.confdir)
-        files = [os.path.join(folder, name) for name in ("config.yaml", "config.yml")]
-        optmanager.load_paths(options, *files)
+        files = config_files(Path(options.confdir).expanduser())
+        optmanager.load_paths(options, *map(str, files))
         process_options(parser, options, args)  # type: ignore[no-untyped-call]
-    except (exceptions.OptionsError, AttributeError, OSError, TypeError, ValueError) as e:
+    except (
+        exceptions.OptionsError,
+        AttributeError,
+        OSError,
+        RecursionError,
+        TypeError,
+        ValueError,
+    ) as e:
         raise ValueError(" ".join(str(e).split())) from e
     unknown = [name for name in options.deferred if not defaults.is_of_another_program(name)]
     if unknown:

@@ -145,6 +145,8 @@ class Service:
         while True:
             await self._hangup.wait()
             self._hangup.clear()
+            if self._is_draining:
+                continue  # nobody new is served, and the manager was told so
             self._notifier.tell(*notify.reloading())
             try:
                 await self._certificates.reread()

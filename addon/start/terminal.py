@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 
@@ -9,6 +10,16 @@ import sys
 def say(line: object) -> None:
     """One line for the user, as run.sh says its own."""
     print(f"docxy: {line}", file=sys.stderr, flush=True)
+
+
+def write_whole_lines(stream: object) -> None:
+    """Write each line as it is printed, and at once.
+
+    A pipe, such as a container's log, would get lines only with 8 KiB of them; and with
+    PYTHONUNBUFFERED a line and its end apart, so that those of several workers would mix.
+    """
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(line_buffering=True, write_through=False)
 
 
 def has_terminal() -> bool:

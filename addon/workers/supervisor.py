@@ -168,28 +168,39 @@ class Supervisor:
     async def _keep(self, each: Supervised) -> None:
         """Let a worker run, and its successors, until the end."""
         while not self._ending.is_set():
-            process = await each.start(self._arguments, {_PROMETHEUS: str(self._metrics)})
+            try:
+                process = await each.start(self._arguments, {_PROMETHEUS: str(self._metrics)})
+            except OSError as e:
+                # No memory, say, or no more processes: the others serve on.
+                logger.error("worker %d cannot be started: %s", each.worker.number, e)
+                await self._ended(each, "before its start", 1)
+                continue
             if self._ending.is_set():
                 each.send(signal.SIGTERM)  # it was not there yet when the others were told
             code = await process.wait()
             self._bury(process.pid)
-            was_ready, served = each.is_ready, each.end()
-            if self._ending.is_set():
-                self._code = self._code or (0 if code in (0, -signal.SIGTERM) else 1)
-            elif not was_ready and not self._was_ready:
-                # It has said why: an option, a certificate.
-                self._code = code if code > 0 else 1
-                self._end()
-            else:
-                each.pause = next_pause(each.pause, served)
-                logger.warning(
-                    "worker %d ended (%s); it is started again in %g s",
-                    each.worker.number,
-                    _said(code),
-                    each.pause,
-                )
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._ending.wait(), each.pause)
+            await self._ended(each, _said(code), code)
+
+    async def _ended(self, each: Supervised, how: str, code: int) -> None:
+        """What follows from a worker's end: another one after a pause, or everybody's end."""
+        was_ready, served = each.is_ready, each.end()
+        if self._ending.is_set():
+            self._code = self._code or (0 if code in (0, -signal.SIGTERM) else 1)
+            return
+        if not was_ready and not self._was_ready:
+            # It has been said why: an option, a certificate.
+            self._code = code if code > 0 else 1
+            self._end()
+            return
+        each.pause = next_pause(each.pause, served)
+        logger.warning(
+            "worker %d ended (%s); it is started again in %g s",
+            each.worker.number,
+            how,
+            each.pause,
+        )
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._ending.wait(), each.pause)
 
     def _bury(self, pid: int) -> None:
         """Let the metrics forget what was only a dead worker's."""
@@ -248,6 +259,8 @@ class Supervisor:
             each.send(signal.SIGINT if is_second else signal.SIGTERM)
 
     def _reload(self) -> None:
+        if self._ending.is_set():
+            return  # the manager was told so
         task = asyncio.get_running_loop().create_task(self._reread())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

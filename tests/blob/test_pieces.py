@@ -167,7 +167,7 @@ class TestPieces:
         async def test_come_in_order_where_tasks_begin_at_once(
             self, site: Site, budget: Budget, is_begun: bool
         ) -> None:
-            """As mitmproxy 12 has it; what is begun may be here as a whole, or nobody can be asked."""
+            """As in mitmproxy 12; what is begun may be here as a whole, or nobody can be asked."""
             asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)
             first = CONTENT[:FIRST_PIECE]
             begun = Begun(MemoryBody(first), len(first) - 1) if is_begun else None

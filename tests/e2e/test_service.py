@@ -126,6 +126,33 @@ async def test_the_service_manager_is_told_what_happens(hub: Hub, tmp_path: Path
             assert "EXTEND_TIMEOUT_USEC=17000000" in await told("STOPPING=1")
 
 
+async def test_who_drains_does_not_say_that_it_serves(
+    hub: Hub, tmp_path: Path, layer: Blob
+) -> None:
+    name = str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(name)
+        manager.setblocking(False)
+        async with (
+            running_mirror(
+                hub, tmp_path, *DRAINS, environ={"NOTIFY_SOCKET": name}, prefix=SERVICE
+            ) as mirror,
+            slow_readers(mirror, layer, 1) as slow,
+        ):
+            mirror.process.send_signal(signal.SIGTERM)
+            await mirror.log_line("Draining")
+            mirror.process.send_signal(signal.SIGHUP)
+            await refused(mirror)
+            assert await slow[0].last() == layer.digest
+            async with asyncio.timeout(20):
+                assert await mirror.process.wait() == 0
+        said = []
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                said.append(manager.recv(4096).decode().partition("\n")[0])
+        assert said == ["READY=1", "STOPPING=1", "STOPPING=1"]
+
+
 async def test_a_start_that_fails_is_not_ready(hub: Hub, tmp_path: Path) -> None:
     name = str(tmp_path / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:

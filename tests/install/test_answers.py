@@ -6,6 +6,7 @@ import pytest
 
 from addon.install.answers import (
     Answers,
+    check_email,
     format_answers,
     parse_allow,
     parse_answers,
@@ -46,6 +47,12 @@ REFUSED = {
     "a path": (None, {"domain": "../../etc"}, "is no name such as"),
     "an option": (None, {"domain": "-x.example.com"}, "is no name such as"),
     "a line break": (None, {"domain": "mirror.example.com\n"}, "is no name such as"),
+    "an address of a machine": (None, {"domain": "192.0.2.1"}, "is no name such as"),
+    "too many workers": (KEPT, {"workers": "257"}, "more than 256"),
+    "a folder with a quote": (KEPT, {"acme_home": "/a'; touch /b; '"}, "begins with /"),
+    "a folder in two lines": (KEPT, {"acme_home": "/a\n/b"}, "begins with /"),
+    "an authority with a quote": (KEPT, {"acme_server": "https://c/';id;'"}, "https://"),
+    "an authority with a command": (KEPT, {"acme_server": "https://c/$(id)"}, "https://"),
     "no workers": (KEPT, {"workers": "0"}, "neither a number nor auto"),
     "workers in words": (KEPT, {"workers": "2 --x"}, "neither a number nor auto"),
     "a folder from somewhere": (KEPT, {"acme_home": "acme"}, "begins with /"),
@@ -65,6 +72,19 @@ def test_what_cannot_be_meant_is_refused(
 @pytest.mark.parametrize("server", ["letsencrypt", "https://localhost:14000/dir"])
 def test_an_authority_is_a_name_or_an_address(server: str) -> None:
     assert renew_answers(KEPT, {"acme_server": server}).acme_server == server
+
+
+@pytest.mark.parametrize("email", ["", "me@example.com", "a.b+c_d%e-f@mail.example.com"])
+def test_an_address_for_mail_is_taken(email: str) -> None:
+    check_email(email)
+
+
+@pytest.mark.parametrize(
+    "email", ["me", "--force", "-a@b", "a'; touch /b; '@c", "a@b\n", "$(id)@b", "a b@c", "`id`@b"]
+)
+def test_what_acme_sh_would_run_is_no_address_for_mail(email: str) -> None:
+    with pytest.raises(InstallError, match="is no address such as"):
+        check_email(email)
 
 
 ALLOW = {

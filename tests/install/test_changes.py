@@ -116,6 +116,15 @@ def test_a_link_in_place_of_a_folder_is_not_followed(changes: Changes, root: Pat
         changes.folder("/etc/other", 0o777, OWNER)
 
 
+def test_a_file_in_place_of_a_folder_outlives_the_way_back(changes: Changes, root: Path) -> None:
+    before = tree(root)
+    for path in ("/etc/a folder/file", "/etc/a folder/file/new"):
+        with pytest.raises(InstallError, match="is no folder; remove it"):
+            changes.folder(path, 0o755, OWNER)
+    assert changes.undo() == []
+    assert difference(before, tree(root)) == []
+
+
 def test_a_copy_that_fails_does_not_cost_what_it_is_a_copy_of(
     changes: Changes, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from addon.install import places
 from addon.install.answers import Answers
 from addon.install.checks import troubles
 from tests.install.scratch import HOME, Scratch
@@ -56,3 +57,38 @@ def test_a_port_that_another_program_has_is_named(scratch: Scratch) -> None:
 def test_a_mirror_that_runs_may_have_its_ports(scratch: Scratch) -> None:
     scratch.running = ("", "", "")
     assert lines(scratch, p80=False, p443=False) == []
+
+
+STRANGERS = {
+    "a clone where releases go": f"{places.PROGRAM}/run.sh",
+    "a file where releases go": places.PROGRAM,
+    "another program's state": f"{places.STATE}/data",
+    "another program's web pages": f"{places.WEBROOT}/index.html",
+    "another unit": places.UNIT,
+    "certificates of a container": f"{places.ETC}/fullchain.cer",
+    "certificates": f"{places.TLS}/mirror.key",
+}
+
+
+@pytest.mark.parametrize("path", STRANGERS.values(), ids=STRANGERS.keys())
+def test_what_was_there_before_is_not_taken_for_the_mirrors(scratch: Scratch, path: str) -> None:
+    scratch.put(path, "somebody's\n")
+    (line,) = lines(scratch)
+    assert "is there already" in line
+    assert "move it away" in line
+    # It may be a former installation's, which is known by what it was told.
+    scratch.put(places.ANSWERS, "{}")
+    assert lines(scratch) == []
+
+
+def test_a_user_of_that_name_is_somebody(scratch: Scratch) -> None:
+    with scratch.at("/etc/passwd").open("a") as file:
+        file.write(f"{places.USER}:x:1000:1000:A Person:/home/docxy:/bin/bash\n")
+    (line,) = lines(scratch)
+    assert line.startswith(f"there is a user {places.USER} already")
+
+
+def test_settings_may_be_written_beforehand(scratch: Scratch) -> None:
+    for path in (places.SETTINGS, places.ENVIRONMENT):
+        scratch.put(path, "")
+    assert lines(scratch) == []

@@ -55,6 +55,13 @@ def test_a_mirror_for_everyone_is_warned_of(ready: Scratch) -> None:
     assert not run(ready, "--allow", "192.0.2.1")[-1].startswith("warning")
 
 
+def test_an_email_is_looked_at_before_all_else(ready: Scratch) -> None:
+    before = tree(ready.root)
+    with pytest.raises(InstallError, match="--email"):
+        run(ready, "--domain", DOMAIN, "--email", "a'b@c")
+    assert difference(before, tree(ready.root)) == []
+
+
 def test_who_says_it_is_not_asked(ready: Scratch) -> None:
     run(ready, "--domain", DOMAIN, "--allow", "")
     assert 'docxy_allow: ""' in ready.text(places.SETTINGS)

@@ -330,6 +330,8 @@ OPEN = {
     "some": ("192.0.2.0/24", None, False),
     "some, before": (None, "192.0.2.0/24", False),
     "everyone, after all": ("", "192.0.2.0/24", True),
+    "everyone, in other words": ("0.0.0.0/0, ::/0", None, True),
+    "everyone of one kind, before": (None, "192.0.2.0/24,::/0", True),
 }
 
 

@@ -166,7 +166,7 @@ def check(lines: list[dict[str, Any]]) -> None:
 def test_a_start_that_fails_says_why_in_json() -> None:
     mode = f"reverse:https://r.example@127.0.0.1:{free_port('127.0.0.1')}"
     words = ["-s", str(PROJECT / "addon" / "mirror.py"), "--mode", mode]
-    options = ["--set", "docxy_tries=none", "--set", "docxy_log=json"]
+    options = ["--set", "docxy_tries=none", "--set", "docxy_log=json", "--set", "docxy_metrics="]
     ended = subprocess.run(
         [MITMDUMP, *words, *options], capture_output=True, text=True, timeout=60, check=False
     )

@@ -45,8 +45,12 @@ def scrape(metrics: Metrics, accept: str = "") -> Scrape:
             "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3",
             "application/openmetrics-text; version=1.0.0; charset=utf-8",
         ),
+        (
+            "application/openmetrics-text; version=x",
+            "text/plain; version=0.0.4; charset=utf-8",
+        ),
     ],
-    ids=["nothing said", "a browser", "Prometheus"],
+    ids=["nothing said", "a browser", "Prometheus", "a version that is none"],
 )
 def test_a_scraper_gets_the_form_that_it_takes(accept: str, media_type: str) -> None:
     content, given = Metrics().text(accept)

@@ -9,6 +9,7 @@ from mitmproxy import options
 from mitmproxy.addons.proxyserver import Proxyserver
 from mitmproxy.addons.script import ScriptLoader
 
+from addon.metrics import monitoring
 from addon.service.reload import FIXED, changed, read_said
 from addon.settings.option import declare
 from addon.settings.options import OPTIONS
@@ -21,7 +22,7 @@ class Known(options.Options):
         super().__init__()
         Proxyserver().load(self)  # type: ignore[no-untyped-call]
         ScriptLoader().load(self)  # type: ignore[no-untyped-call]
-        declare(self, OPTIONS)
+        declare(self, [*OPTIONS, monitoring.OPTION])
 
 
 def said(folder: Path, config: str, *arguments: str) -> dict[str, object]:
@@ -69,6 +70,7 @@ def test_a_value_that_vanishes_goes_back(tmp_path: Path) -> None:
         pytest.param("docxy_tag_ttl: [", "line", id="no YAML"),
         pytest.param("- docxy_tag_ttl", "list", id="a list"),
         pytest.param("docxy_tag_ttl: soon", "docxy_tag_ttl", id="a wrong type"),
+        pytest.param("a: " + "[" * 3000, "recursion", id="deeper than anybody writes"),
         pytest.param("docxy_tag_tll: 8", "docxy_tag_tll", id="an option that nobody has"),
     ],
 )
@@ -76,6 +78,12 @@ def test_what_is_wrong_is_one_line(tmp_path: Path, config: str, named: str) -> N
     with pytest.raises(ValueError, match=named) as error:
         said(tmp_path, config)
     assert "\n" not in str(error.value)
+
+
+def test_what_is_no_file_is_not_taken_for_no_settings(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").mkdir()
+    with pytest.raises(ValueError, match=r"config\.yaml is no file"):
+        read_said(Known(), ["--set", f"confdir={tmp_path}"])
 
 
 def test_options_that_only_a_restart_changes_are_there() -> None:
