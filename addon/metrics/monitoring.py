@@ -29,7 +29,7 @@ from addon.settings.option import Option, declare
 from addon.start.listeners import Listener, explain
 from addon.startup import authority, is_unsaid
 from addon.tls.tls import Certificates
-from addon.workers.worker import parse_worker
+from addon.workers.worker import Worker, parse_worker
 
 logger = logging.getLogger(__name__)
 
@@ -83,8 +83,9 @@ class Monitoring:
         self._is_running = True
         if self._listener is None or not ctx.options.server:
             return
+        worker = parse_worker(os.environ)
         try:
-            place = await self._listen(self._listener)
+            place = await self._listen(self._listener, worker)
         except OSError as e:
             is_asked_for = not is_unsaid(OPTION.name)
             level = logging.ERROR if is_asked_for else logging.WARNING
@@ -92,7 +93,6 @@ class Monitoring:
             return
         if place is None:
             return
-        worker = parse_worker(os.environ)
         if worker is None or worker.speaks:
             logger.info("Metrics: http://%s/metrics", authority(*place))
         self._metrics.build.labels(__version__, version("mitmproxy"), python_version()).set(1)
@@ -124,9 +124,8 @@ class Monitoring:
         """It has ended."""
         self._clients.discard(client.id)
 
-    async def _listen(self, listener: Listener) -> tuple[str, int] | None:
+    async def _listen(self, listener: Listener, worker: Worker | None) -> tuple[str, int] | None:
         """Where it is: of a worker's, on what its supervisor has opened, if it has."""
-        worker = parse_worker(os.environ)
         if worker is None:
             return await self._port.listen(listener, is_shared=self._metrics.is_shared)
         given = worker.listeners.get((listener.host, listener.port))
