@@ -8,6 +8,7 @@ process is asked answers for all of them.
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from prometheus_client import (
     CollectorRegistry,
@@ -20,6 +21,7 @@ from prometheus_client import (
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
+from addon.metrics.buried import reading
 from addon.outbound.faults import Fault
 from addon.outbound.roles import Role
 
@@ -60,7 +62,8 @@ class Metrics:
             return encode(self._own), content_type
         all_processes = CollectorRegistry()
         MultiProcessCollector(all_processes)  # type: ignore[no-untyped-call]
-        return encode(all_processes), content_type
+        with reading(Path(os.environ[FOLDER])):
+            return encode(all_processes), content_type
 
     def leave(self) -> None:
         """This process ends: what there is of it is part of no sum any more, what it counted is."""

@@ -203,10 +203,17 @@ class Supervisor:
             await asyncio.wait_for(self._ending.wait(), each.pause)
 
     def _bury(self, pid: int) -> None:
-        """Let the metrics forget what was only a dead worker's."""
-        if importlib.util.find_spec("prometheus_client"):
-            library = importlib.import_module("prometheus_client.multiprocess")
-            library.mark_process_dead(pid, str(self._metrics))
+        """Let the metrics forget what was only a dead worker's, and keep what all have counted."""
+        if not importlib.util.find_spec("prometheus_client"):
+            return
+        try:
+            importlib.import_module("prometheus_client.multiprocess").mark_process_dead(
+                pid, str(self._metrics)
+            )
+            running = {each.process.pid for each in self._all if each.process and each.runs}
+            importlib.import_module("addon.metrics.buried").bury(self._metrics, running)
+        except Exception:  # a worker that was killed may leave anything; the others serve on
+            logger.exception("what worker process %d has counted cannot be added up", pid)
 
     async def _watch(self) -> None:
         while True:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import argparse
 import os
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -154,10 +155,22 @@ def test_it_needs_root(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFi
     assert capsys.readouterr().err == ("docxy: install needs root: sudo ./run.sh install ...\n")
 
 
-def test_a_second_installer_waits_for_its_turn(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_second_installer_waits_for_its_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(command, "LOCKED", str(tmp_path))
     with command.alone():
         assert _main("uninstall", "--dry-run") == 1
     assert "another installer is at work" in capsys.readouterr().err
+
+
+def test_who_may_not_install_holds_nobody_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = os.stat(command.LOCKED)
+    assert (found.st_uid, stat.S_IMODE(found.st_mode) & 0o007) == (0, 0)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    with command.alone(), command.alone():
+        pass
 
 
 def test_an_interrupted_run_goes_all_the_way_back(tmp_path: Path) -> None:
