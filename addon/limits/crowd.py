@@ -105,7 +105,7 @@ class Crowd:
     def is_full(self) -> bool:
         """Whether no more requests may run, so that a newcomer still finds room."""
         most = self.limits.connections
-        return most > 0 and self.running >= most - max(1, most // RESERVED)
+        return most > 0 and self.running >= max(1, most - max(1, most // RESERVED))
 
     def count_of(self, address: Hashable) -> int:
         """Connections of an address."""

@@ -121,6 +121,7 @@ def test_what_has_left_makes_no_room_and_takes_none() -> None:
     ("connections", "runs"),
     [
         pytest.param(0, 10_000, id="no limit"),
+        pytest.param(1, 1, id="a single one is for a request"),
         pytest.param(4, 3, id="one is kept free"),
         pytest.param(64, 60, id="one in sixteen is kept free"),
     ],
