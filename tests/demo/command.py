@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import io
+import logging
 import os
 import signal
 import sys
@@ -17,6 +18,8 @@ INTERRUPTED = 128 + signal.SIGINT
 def run(words: list[str]) -> int:
     """The demo; its exit code."""
     stay = _parse(words)
+    # Python 3.11 warns of a mirror that is interrupted as it starts: it was waited for twice.
+    logging.getLogger("asyncio").setLevel(logging.ERROR)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # An arrow that the terminal does not know is no reason to fail.
         sys.stdout.reconfigure(errors="replace")
