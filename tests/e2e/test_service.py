@@ -14,6 +14,7 @@ import pytest
 
 from tests.e2e.client import ask, bearer, connect
 from tests.e2e.slow import TRANSFERS, refused, slow_readers, until
+from tests.e2e.watched import watched
 from tests.hub import Hub
 from tests.hub.faults import Status
 from tests.hub.images import Blob
@@ -151,6 +152,18 @@ async def test_who_drains_does_not_say_that_it_serves(
             while True:
                 said.append(manager.recv(4096).decode().partition("\n")[0])
         assert said == ["READY=1", "STOPPING=1", "STOPPING=1"]
+
+
+async def test_who_drains_is_not_ready(hub: Hub, tmp_path: Path, layer: Blob) -> None:
+    async with (
+        watched(hub, tmp_path, *DRAINS) as one,
+        slow_readers(one.mirror, layer, 1) as slow,
+    ):
+        assert (await one.get("/ready"))[0] == 200
+        one.mirror.process.send_signal(signal.SIGTERM)
+        await one.mirror.log_line("Draining")
+        assert (await one.get("/ready"))[0] == 503
+        assert await slow[0].last() == layer.digest
 
 
 async def test_a_start_that_fails_is_not_ready(hub: Hub, tmp_path: Path) -> None:

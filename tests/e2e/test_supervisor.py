@@ -201,6 +201,7 @@ async def test_one_port_tells_of_all_workers_though_one_of_them_dies(
         await pull(one.mirror, image, "some")
         found = await one.until(lambda scrape: scrape.total("docxy_pulls_total") == 1)
         assert found.total("docxy_build_info") == 1
+        assert one.mirror.text.count("Metrics: http") == 1
         for pid in one.mirror.children():
             os.kill(pid, signal.SIGKILL)
         await one.mirror.log_line("worker 1 ended (SIGKILL)")
