@@ -85,7 +85,8 @@ class Way:
 
     def resume(self) -> None:
         self._is_paused = False
-        self._deliver()
+        # asyncio ends a transport twice that is closed while it says that it may be written to.
+        asyncio.get_running_loop().call_soon(self._deliver)
 
     def _deliver(self) -> None:
         self._timer = None

@@ -93,6 +93,11 @@ async def many(
     return end(replace(row, upstream=count_kinds(await site.log())), process, cpu)
 
 
+def own_address(number: int) -> str:
+    """The loopback address of one of many clients."""
+    return f"127.1.{number // 200 + 1}.{number % 200 + 1}"
+
+
 def median(rows: Sequence[Row]) -> Row:
     """The row in the middle, by time."""
     middle = statistics.median_low([row.seconds for row in rows])

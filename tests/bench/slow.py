@@ -6,14 +6,14 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from typing import Final
 from urllib.parse import urlsplit
 
 from . import ways
 from .large import token_for
 from .measures import MIB, Process
-from .runs import Options
+from .runs import Options, own_address
 from .site import Site, far_hub
 from .table import Goal, Result
 
@@ -32,9 +32,9 @@ async def rows(options: Options) -> AsyncIterator[Result]:
         assert way.process is not None
         process = Process(way.process)
         async with contextlib.AsyncExitStack() as stack:
-            await _join(stack, site, way, image, FIRST)
+            await _join(stack, site, way, image, range(FIRST))
             first = await _highest(process)
-            await _join(stack, site, way, image, CLIENTS - FIRST)
+            await _join(stack, site, way, image, range(FIRST, CLIENTS))
             all_of_them = await _highest(process)
         each = (all_of_them - first) / (CLIENTS - FIRST) / MIB
         what = f"memory that each further of {CLIENTS} slow clients adds"
@@ -48,22 +48,23 @@ async def _highest(process: Process) -> int:
 
 
 async def _join(
-    stack: contextlib.AsyncExitStack, site: Site, way: ways.Way, image: str, count: int
+    stack: contextlib.AsyncExitStack, site: Site, way: ways.Way, image: str, numbers: Iterable[int]
 ) -> None:
     ((digest, _),) = await site.add(image)
     token = await token_for(site, way, image)
     target = f"/v2/library/{image}/blobs/{digest}"
     tls = site.client_tls()
-    for _ in range(count):
-        await stack.enter_async_context(_slow_reader(way.url, target, token, tls))
+    for number in numbers:
+        reader = _slow_reader(own_address(number), way.url, target, token, tls)
+        await stack.enter_async_context(reader)
 
 
 @contextlib.asynccontextmanager
 async def _slow_reader(
-    url: str, target: str, token: str, tls: ssl.SSLContext
+    source: str, url: str, target: str, token: str, tls: ssl.SSLContext
 ) -> AsyncIterator[None]:
     at = urlsplit(url)
-    sock = socket.create_connection((at.hostname, at.port))
+    sock = socket.create_connection((at.hostname, at.port), source_address=(source, 0))
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
     sock.setblocking(False)
     reader, writer = await asyncio.open_connection(

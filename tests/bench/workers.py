@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 from . import ways
 from .cost import settled
-from .runs import Options, many
+from .runs import Options, many, own_address
 from .site import Site, far_hub
 from .table import Goal, Result, Row
 
@@ -29,11 +29,6 @@ COUNT, AT_ONCE = 200, 50
 LARGEST_SHARE: Final = 1.5
 # CPU seconds of a pull must not rise; from run to run they vary by some hundredths.
 SAME: Final = 1.0
-
-
-def source(number: int) -> str:
-    """One of the many addresses that loopback has."""
-    return f"127.1.{number // 200 + 1}.{number % 200 + 1}"
 
 
 async def rows(options: Options) -> AsyncIterator[Result]:
@@ -58,7 +53,7 @@ async def rows(options: Options) -> AsyncIterator[Result]:
 
 
 async def _pulls(site: Site, way: ways.Way, name: str, count: int) -> Row:
-    return await many(site, way, "one", name, count, AT_ONCE, source=source)
+    return await many(site, way, "one", name, count, AT_ONCE, source=own_address)
 
 
 async def _spread(way: ways.Way, workers: int) -> Goal:
@@ -68,7 +63,7 @@ async def _spread(way: ways.Way, workers: int) -> Goal:
     async with contextlib.AsyncExitStack() as stack:
         for number in range(COUNT):
             _, writer = await asyncio.open_connection(
-                url.hostname, url.port, local_addr=(source(number), 0)
+                url.hostname, url.port, local_addr=(own_address(number), 0)
             )
             stack.callback(writer.close)
         await asyncio.sleep(1)  # until all are accepted
