@@ -15,7 +15,7 @@ from addon.blob.redirects import follow
 from addon.blob.urgency import Asker, Urgency
 from addon.flows.story import Source, current, meant_as
 from addon.memory.sharing import EVERYONE, Reader
-from addon.memory.smallblobs import SmallBlob, SmallBlobBody
+from addon.memory.smallblob import SmallBlob, SmallBlobBody
 from addon.memory.upstream import NOT_NOW, Upstream
 from addon.outbound.received import Answer
 from addon.protocol.answers import reply_of, with_field

@@ -9,7 +9,7 @@ from addon.blob.registryblob import RegistryBlob
 from addon.blob.urgency import Asker
 from addon.blob.window import Spread
 from addon.memory.sharing import BlobKey, Reader
-from addon.memory.smallblobs import SmallBlob
+from addon.memory.smallblob import SmallBlob
 from addon.memory.upstream import Upstream
 from addon.outbound.received import Answer, WholeAnswer, read_whole
 from addon.protocol.headers import Fields, to_registry

@@ -5,7 +5,7 @@ import pytest
 from addon.answering.upstreamblobs import NoBlob, OtherSize, UpstreamBlobs
 from addon.blob.urgency import Asker, Urgency
 from addon.memory.sharing import EVERYONE, BlobKey, Reader
-from addon.memory.smallblobs import SmallBlobBody
+from addon.memory.smallblob import SmallBlobBody
 from addon.memory.upstream import Limits
 from addon.protocol.ranges import Wanted
 from tests.upstreams import MIB, Site, digest_of, settle

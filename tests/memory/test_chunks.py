@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import pytest
+
+from addon.memory.chunks import JOINED, Chunks
+
+CONTENT = bytes(range(256)) * 512  # 128 KiB
+
+
+def chunks_of(sizes: list[int]) -> Chunks:
+    chunks, at = Chunks(), 0
+    for size in sizes:
+        chunks.append(CONTENT[at : at + size])
+        at += size
+    return chunks
+
+
+def read_from(chunks: Chunks, first: int, end: int) -> bytes:
+    content = b""
+    while first + len(content) < end:
+        part = chunks.part(first + len(content), end)
+        assert part
+        content += part
+    return content
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        pytest.param([1], id="a byte"),
+        pytest.param([1] * 300, id="byte by byte"),
+        pytest.param([JOINED - 1, 1, 1], id="joined up to the limit"),
+        pytest.param([JOINED, JOINED], id="not joined"),
+        pytest.param([5, 3 * JOINED, 7, JOINED + 1], id="of all sizes"),
+    ],
+)
+def test_every_part_is_the_contents(sizes: list[int]) -> None:
+    chunks, length = chunks_of(sizes), sum(sizes)
+    assert len(chunks) == length
+    assert b"".join(chunks) == CONTENT[:length]
+    for first in {0, 1, length // 2, length - 1} - {length}:
+        for end in {first + 1, (first + length + 1) // 2, length}:
+            if first < end:
+                assert read_from(chunks, first, end) == CONTENT[first:end]
+
+
+def test_a_large_chunk_is_given_on_uncopied() -> None:
+    chunk = CONTENT[: 2 * JOINED]
+    chunks = chunks_of([3])
+    chunks.append(chunk)
+    assert chunks.part(3, len(chunks)) is chunk
+
+
+def test_tiny_chunks_are_few_in_the_end() -> None:
+    assert len(list(chunks_of([1] * 100_000))) <= 100_000 / JOINED + 1
+
+
+def test_nothing_is_left_of_what_was_cleared() -> None:
+    chunks = chunks_of([3 * JOINED])
+    chunks.clear()
+    assert (len(chunks), list(chunks)) == (0, [])
+    chunks.append(b"abc")
+    assert chunks.part(1, 3) == b"bc"
