@@ -55,7 +55,8 @@ class Flows:
 
     `answering` and `shows_secrets` are set by whoever reads the options. `own_clients` are the
     addresses that the mirror's own clients ask from; `listeners` hear of each request's end, and
-    `begun` of its client and its story once it is known what is asked.
+    `begun` of its client and its story once it is known what is asked. `is_seen` tells whether
+    anybody may look at a flow that has ended.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Flows:
         own_clients: Container[tuple[str, int]] = (),
         listeners: Sequence[Listener] = (log_account,),
         begun: Callable[[str, Story], None] = lambda client, story: None,
+        is_seen: Callable[[], bool] = lambda: True,
     ) -> None:
         self.answering: Answering | None = None
         self.shows_secrets = False
@@ -70,6 +72,7 @@ class Flows:
         self._own_clients = own_clients
         self._listeners = listeners
         self._begun = begun
+        self._is_seen = is_seen
         self._exchanges: dict[str, Exchange] = {}
 
     def __len__(self) -> int:
@@ -235,7 +238,7 @@ class Flows:
     def _end(self, flow: http.HTTPFlow, exchange: Exchange) -> None:
         if _inner_key(flow) != flow.client_conn.id:
             self.inner.forget(_inner_key(flow))
-        account = account_of(flow, exchange)
+        account = account_of(flow, exchange, is_told=self._is_seen())
         for listener in self._listeners:
             listener(account)
 

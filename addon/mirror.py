@@ -25,12 +25,14 @@ _certificates = Certificates()
 _own_clients = OwnClients()
 _logs = Logs()
 _own_flows = OwnFlows()
+_idle = IdleAddons()
 _doorkeeper = Doorkeeper(_own_clients)
 _monitoring = Monitoring(lambda: _startup.fetcher, _certificates)
 _flows = Flows(
     _own_clients,
     (log_account, _logs.summaries.hear, _monitoring.finished),
     _logs.summaries.begins,
+    _idle.is_anybody_looking,
 )
 _startup: Startup = Startup(
     _flows,
@@ -59,7 +61,7 @@ addons = [
     _monitoring,
     ClientSockets(),
     ContentViews(),
-    IdleAddons(),
+    _idle,
     InspectedFlows(),
     Inspection(lambda: _startup.fetcher),
     WebPage(),

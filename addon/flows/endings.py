@@ -14,10 +14,14 @@ from addon.flows.telling import cause_of, story_facts, story_line
 from addon.inspection.ownflows import FAILED_MARK
 
 
-def account_of(flow: http.HTTPFlow, exchange: Exchange) -> Account:
-    """What became of a flow that has ended; what it says is told in the flow as well."""
+def account_of(flow: http.HTTPFlow, exchange: Exchange, *, is_told: bool) -> Account:
+    """What became of a flow that has ended; if `is_told`, what it says is in the flow as well."""
     ended = time.monotonic()
-    failure = tell_in(flow, exchange, ended)
+    refused = to_refused(flow)
+    broken = flow.error.msg if flow.error else ""
+    failure = to_shown(cause_of(exchange.story, refused, exchange.url, broken))
+    if is_told:
+        tell_in(flow, exchange, ended, failure, refused.realm)
     asked = str(flow.metadata.get(ASKED, flow.request.path)).partition("?")[0]
     response = flow.response
     at_once = 0 if exchange.is_inner or not response else len(response.raw_content or b"")
@@ -30,33 +34,28 @@ def account_of(flow: http.HTTPFlow, exchange: Exchange) -> Account:
         started=exchange.started,
         ended=ended,
         url=exchange.url.partition("?")[0],
-        broken=flow.error.msg if flow.error else "",
+        broken=broken,
         failure=failure,
         story=exchange.story,
     )
 
 
-def tell_in(flow: http.HTTPFlow, exchange: Exchange, ended: float) -> str:
+def tell_in(
+    flow: http.HTTPFlow, exchange: Exchange, ended: float, failure: str, realm: str
+) -> None:
     """Say in the flow what became of it, and why it failed if it did.
 
     What a person has written there stays.
     """
-    story = exchange.story
-    response = flow.response
-    refused = to_refused(flow)
-    broken = flow.error.msg if flow.error else ""
-    error = to_shown(cause_of(story, refused, exchange.url, broken))
-    length = response.headers.get("content-length", "") if response else ""
+    length = flow.response.headers.get("content-length", "") if flow.response else ""
     size = int(length) if length.isdigit() else None
     when = {"started": exchange.started, "ended": ended}
-    facts = story_facts(
-        story, url=exchange.url, size=size, error=error, realm=refused.realm, **when
-    )
-    line = story_line(story, size=size, error=error, realm=refused.realm, **when)
+    story, url = exchange.story, exchange.url
+    facts = story_facts(story, url=url, size=size, error=failure, realm=realm, **when)
+    line = story_line(story, size=size, error=failure, realm=realm, **when)
     # What was told of it before it was asked again is no person's.
     if flow.comment in ("", told_of(flow).get("line")):
         flow.comment = line
     if flow.marked in ("", FAILED_MARK):
-        flow.marked = FAILED_MARK if error else ""
+        flow.marked = FAILED_MARK if failure else ""
     flow.metadata[STORY] = {**facts, "line": line, "shown": flow.request.path}
-    return error

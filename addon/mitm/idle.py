@@ -55,6 +55,9 @@ IDLE_VALUES: Final[Mapping[str, object]] = {
     "onboarding": False,
 }
 
+# Those that show or save flows. What else mitmdump has reads none that has ended.
+LOOKING: Final = frozenset({"dumper", "save", "savehar"})
+
 
 class IdleAddons:
     """Takes them out once mitmproxy runs, and puts them back when they are wanted.
@@ -78,6 +81,15 @@ class IdleAddons:
         if isinstance(ctx.master, DumpMaster):
             asyncio.get_running_loop().call_soon(self._park)
 
+    def is_anybody_looking(self) -> bool:
+        """Whether anybody may read what is told in a flow that has ended: not in a plain mitmdump.
+
+        A script of somebody's may, and whatever is no addon of mitmproxy's.
+        """
+        if not self._parked.keys() >= LOOKING or len(ctx.options.scripts) > 1:
+            return True
+        return not all(_is_mitmproxys(addon) for addon in ctx.master.addons.chain)
+
     def configure(self, updated: set[str]) -> None:
         """Put back whose options were set."""
         for name in list(self._parked):
@@ -100,10 +112,13 @@ class IdleAddons:
     def _park(self) -> None:
         for name in NOTHING_TO_DO:
             addon = ctx.master.addons.get(name)  # type: ignore[no-untyped-call]
-            is_mitmproxys = type(addon).__module__.startswith("mitmproxy.addons.")
-            if is_mitmproxys and is_idle(name):
+            if _is_mitmproxys(addon) and is_idle(name):
                 ctx.master.addons.remove(addon)  # type: ignore[no-untyped-call]
                 self._parked[name] = addon
+
+
+def _is_mitmproxys(addon: object) -> bool:
+    return type(addon).__module__.startswith("mitmproxy.addons.")
 
 
 def is_idle(name: str) -> bool:

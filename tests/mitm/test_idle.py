@@ -36,6 +36,10 @@ addons = [Setting()]
 """
 
 
+class Somebodys:
+    """An addon of somebody's."""
+
+
 class Seen:
     """An addon of mitmproxy's, as far as its module's name says."""
 
@@ -199,6 +203,53 @@ async def test_only_mitmdump_loses_any() -> None:
         assert len(idle) == 0
 
 
+async def parked_as_a_script() -> tuple[Any, IdleAddons]:
+    """The same master, the idle addons' keeper below the script that it comes from."""
+    master, idle = idle_master()
+    master.addons.get("scriptloader").addons.append(idle)
+    master.addons.chain.remove(idle)
+    await park(idle)
+    return master, idle
+
+
+async def test_nobody_looks_at_the_flows_of_a_plain_mitmdump() -> None:
+    _, idle = await parked_as_a_script()
+    assert not idle.is_anybody_looking()
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        pytest.param("save_stream_file", "file", id="saved"),
+        pytest.param("hardump", "file.har", id="saved as HAR"),
+        pytest.param("flow_detail", 1, id="shown"),
+    ],
+)
+async def test_somebody_looks_from_then_on_when_flows_are(
+    option: str, value: object, tmp_path: Path
+) -> None:
+    master, idle = await parked_as_a_script()
+    master.options.update(**{option: str(tmp_path / value) if isinstance(value, str) else value})
+    assert idle.is_anybody_looking()
+
+
+async def test_another_script_may_look() -> None:
+    master, idle = await parked_as_a_script()
+    master.options._options["scripts"].value = ["mirror.py", "another.py"]
+    assert idle.is_anybody_looking()
+
+
+async def test_an_addon_of_somebody_elses_may_look() -> None:
+    master, idle = await parked_as_a_script()
+    master.addons.add(Somebodys())
+    assert idle.is_anybody_looking()
+
+
+async def test_before_the_idle_ones_are_known_somebody_may_look() -> None:
+    _, idle = idle_master()
+    assert idle.is_anybody_looking()
+
+
 # Whole mirrors.
 
 
@@ -249,6 +300,7 @@ async def test_flows_are_saved(tmp_path: Path, extra: list[str], when: str) -> N
         assert manifest.request.url == f"{hub.registry_url}/v2/library/alpine/manifests/latest"
         assert manifest.response
         assert manifest.response.status_code == 200
+        assert manifest.comment.startswith("alpine:latest → library/alpine")
 
 
 @WHEN
