@@ -26,6 +26,12 @@ Field = tuple[bytes, bytes]
 # A field as it is shown, and as it came.
 Pair = tuple[Field, Field]
 
+# Fields that hold no secret, as many as are remembered and how long they may be: engines and
+# registries send the same ones again and again.
+MOST_OPEN = 1024
+LONGEST_OPEN = 512
+OPEN_FIELDS: set[Field] = set()
+
 _FORM = "application/x-www-form-urlencoded"
 _PROXYAUTH = "proxyauth"  # where mitmproxy's addon of that name notes who logged in, and how
 
@@ -162,6 +168,17 @@ def _conceal(headers: http.Headers) -> tuple[Pair, ...]:
 
 
 def _shown(field: Field) -> Field:
+    if field in OPEN_FIELDS:
+        return field
+    shown = _redacted(field)
+    if shown == field and len(field[0]) + len(field[1]) <= LONGEST_OPEN:
+        if len(OPEN_FIELDS) >= MOST_OPEN:
+            OPEN_FIELDS.clear()
+        OPEN_FIELDS.add(field)
+    return shown
+
+
+def _redacted(field: Field) -> Field:
     name, value = field[0].decode("latin-1"), field[1].decode("latin-1")
     shown = redact_field(name.strip(), value)
     if " " in name:

@@ -52,21 +52,14 @@ _SCHEME_AND_SECRET = re.compile(
 _PARAMETER = re.compile(r"(?<![\w.%-])([\w.%-]{1,80})=(\"[^\"]*|'[^']*|[^\s&\"'<>\\]+)")
 _MEMBER = re.compile(r"([\"'])([\w.-]{1,80})\1([ \t]*:[ \t]*)([\"'])((?:\\.|(?!\4)[^\\])*)")
 _ESCAPED_MEMBER = re.compile(r"(\\\")([\w.-]{1,80})\1([ \t]*:[ \t]*)(\\\")((?:(?!\\\")[^\r\n])*)")
-# One of these is in whatever text the patterns above find something in, in lower case. Most texts
-# have none, and cost no more than that.
+# One of these is in whatever the patterns above find something in: in an address as it is, in a
+# text in lower case. Most have none, and cost no more than that.
+_LABELS = ("dckr_", "gho_", "ghp_", "ghs_", "ghu_", "ghr_", "github_pat_", "glpat-")
+_PLACE_HINTS = ("@", "eyJ", *_LABELS)
 _HINTS = (
     *("@", "auth", "cookie", "token", "secret", "password", "credential", "signature", "key"),
-    *(
-        "basic",
-        "bearer",
-        "digest",
-        "negotiate",
-        "passwd",
-        "passphrase",
-        "assertion",
-        "registry-conf",
-    ),
-    *("eyj", "dckr_", "gho_", "ghp_", "ghs_", "ghu_", "ghr_", "github_pat_", "glpat-"),
+    *("basic", "bearer", "digest", "negotiate", "passwd", "passphrase", "assertion"),
+    *("registry-conf", "eyj", *_LABELS),
 )
 
 
@@ -104,6 +97,8 @@ def redact_own_fields(fields: Fields) -> list[tuple[str, str]]:
 
 def redact_form(form: str) -> str:
     """A form (application/x-www-form-urlencoded), or an address's query, as it is shown."""
+    if not form:
+        return form
     if len(form) > MAX_FORM:
         return REDACTED
     return "&".join(_redact_pair(pair) for pair in form.split("&"))
@@ -114,7 +109,7 @@ def redact_text(text: str) -> str:
     if "=" in text:
         text = _PARAMETER.sub(_shown_parameter, text)
     lower = text.lower()
-    if not any(hint in lower for hint in _HINTS):
+    if not _has_one(lower, _HINTS):
         return text
     text = _HEAD_LINE.sub(_shown_line, text)
     text = _HEAD_PAIR.sub(_shown_head_pair, text)
@@ -133,7 +128,17 @@ def _redact_own_pair(pair: str) -> str:
     return name + equals + (value if is_open else REDACTED if value else "")
 
 
+def _has_one(text: str, hints: tuple[str, ...]) -> bool:
+    # A loop: `any` with a generator takes twice as long, for each field of each request.
+    for hint in hints:  # noqa: SIM110
+        if hint in text:
+            return True
+    return False
+
+
 def _redact_place(place: str) -> str:
+    if not _has_one(place, _PLACE_HINTS):
+        return place
     return _LABELLED.sub(REDACTED, _JWT.sub(REDACTED, _USERINFO.sub(f"{REDACTED}@", place)))
 
 

@@ -10,6 +10,9 @@ from mitmproxy.addons import export, savehar
 from mitmproxy.test import taddons, tflow, tutils
 
 from addon.redaction.records import (
+    LONGEST_OPEN,
+    MOST_OPEN,
+    OPEN_FIELDS,
     Recorder,
     ShownHeaders,
     conceal_error,
@@ -52,6 +55,24 @@ def test_a_requests_fields_are_hidden_and_come_back(secret: tuple[bytes, bytes])
     assert SECRET not in state_of(flow)
     assert len(flow.request.headers.fields) == 4
     assert hidden.true_fields(flow.request.headers.fields) == list(fields)
+
+
+def test_what_is_remembered_of_fields_is_bounded_and_holds_no_secret() -> None:
+    for number in range(MOST_OPEN + 2):
+        conceal_request(make_flow("/v2/", (b"X-Trace", b"%d" % number), *REQUESTS.values()))
+        assert len(OPEN_FIELDS) <= MOST_OPEN
+    conceal_request(make_flow("/v2/", (b"X-Long", b"a" * LONGEST_OPEN)))
+    assert (b"X-Trace", b"%d" % (MOST_OPEN + 1)) in OPEN_FIELDS
+    assert not any(SECRET in name + value for name, value in OPEN_FIELDS)
+    assert max(len(name) + len(value) for name, value in OPEN_FIELDS) <= LONGEST_OPEN
+
+
+@pytest.mark.parametrize("secret", REQUESTS.values(), ids=list(REQUESTS))
+def test_a_field_is_hidden_each_time(secret: tuple[bytes, bytes]) -> None:
+    for _ in range(2):
+        flow = make_flow("/v2/", secret)
+        conceal_request(flow)
+        assert SECRET not in state_of(flow)
 
 
 def test_a_requests_target_is_hidden_and_comes_back() -> None:
