@@ -41,12 +41,20 @@ class AddressRefused(OSError):
 class _Pool(aiohttp.TCPConnector):
     """aiohttp's pool, which also opens a connection that nobody needs yet.
 
-    `_get` is an internal: it gives an idle connection, None where there is none. A test in
-    tests/e2e/test_outbound.py fails when it is not asked any more.
+    `_get` is an internal: it gives an idle connection, None where there is none. Tests in
+    tests/e2e/test_pool.py fail when it is not asked any more.
     """
 
     async def _get(self, key: Any, traces: Any) -> Any:
-        return None if ANEW.get() else await super()._get(key, traces)
+        if ANEW.get():
+            return None
+        # aiohttp's timer for silence may go on after a body, and then ends an idle connection of
+        # which the pool does not hear.
+        while found := await super()._get(key, traces):
+            if found.protocol is not None and not found.protocol.should_close:
+                return found
+            found.close()
+        return None
 
 
 def named_hosts(settings: OutboundSettings, tls: ssl.SSLContext) -> aiohttp.ClientSession:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -11,6 +12,7 @@ import pytest
 from addon.outbound.networks import Networks, parse_networks
 from addon.outbound.outbound import Outbound
 from addon.outbound.pool import check_literal
+from addon.outbound.received import read_whole
 from addon.protocol.errors import UpstreamFailure
 from addon.settings.wayout import OutboundSettings
 from tests.e2e.client import ask
@@ -71,6 +73,32 @@ class TestOneThatNobodyNeedsYet:
             await outbound.close()
         await asyncio.sleep(0)
         assert host.connections == 0
+
+    async def test_is_opened_where_an_idle_one_has_timed_out_unseen(self) -> None:
+        """aiohttp's timer goes on after a body that had to wait for its reader."""
+        body = bytes(4_000_000)
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+                while await reader.readuntil(b"\r\n\r\n"):
+                    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body))
+                    writer.write(body)
+                    await writer.drain()
+            writer.close()
+
+        stall = 0.3
+        outbound = Outbound(OutboundSettings(stall_timeout=stall))
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        try:
+            for _ in range(2):
+                answer = await outbound.request("GET", url, [])
+                await asyncio.sleep(stall / 3)  # its buffer is full by then
+                assert len((await read_whole(answer, len(body))).content) == len(body)
+                await asyncio.sleep(2 * stall)
+        finally:
+            await outbound.close()
+            server.close()
 
     async def test_is_what_a_request_is_tried_again_on(self, hub: Hub) -> None:
         """Where the idle ones were closed all at once, no request may fail of it."""
