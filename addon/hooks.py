@@ -18,7 +18,7 @@ from mitmproxy.proxy.layers import modes
 
 from addon.answering.answering import Answering, Pending, internal_error
 from addon.flows.account import Listener
-from addon.flows.endings import account_of
+from addon.flows.endings import account_of, tell_refused
 from addon.flows.exchange import ASKED, Exchange
 from addon.flows.messages import Sink, client_of, may_have_body, name_host, to_incoming, to_response
 from addon.flows.replays import is_edited, is_replayed, refuse_own, to_replayed, true_target
@@ -173,6 +173,8 @@ class Flows:
             conceal_error(flow)
         exchange = self._exchanges.pop(flow.id, None)
         if exchange is None:
+            if flow.live and self._is_seen():
+                tell_refused(flow)
             return
         if exchange.is_inner:
             flow.request.url = exchange.shown

@@ -4,6 +4,7 @@ mitmproxy runs this file under a name of its own, so nothing is defined here.
 """
 
 from addon.hooks import Flows
+from addon.inspection.comments import Comments
 from addon.inspection.contentviews import ContentViews
 from addon.inspection.inspection import Inspection
 from addon.inspection.oldest import InspectedFlows
@@ -53,6 +54,7 @@ addons = [
     _startup,
     _certificates,
     _flows,
+    Comments(),
     # A request that was answered at once takes none of its time.
     _doorkeeper,
     # What they hear of a flow has been told in it by then.

@@ -284,7 +284,7 @@ def _values() -> Mapping[str, Any]:
 def _set_defaults() -> dict[str, object]:
     # mitmweb and the console lack some of mitmdump's.
     values = {name: getattr(ctx.options, name) for name in defaults.NEEDED if name in ctx.options}
-    changed = defaults.missing(values, is_unsaid)
+    changed = defaults.missing(values, is_unsaid, listens=ctx.options.server)
     if changed:
         ctx.options.update(**changed)  # type: ignore[no-untyped-call]
     return changed

@@ -9,6 +9,7 @@ from typing import Literal
 
 import pytest
 from mitmproxy import connection, ctx, http
+from mitmproxy.flow import Error
 from mitmproxy.proxy import mode_specs, server_hooks
 from mitmproxy.test import taddons, tflow
 
@@ -95,6 +96,25 @@ async def test_plain_http_is_led_to_the_first_port(
     flows.requestheaders(flow)
     flows.request(flow)
     assert answers.asked[0].tls_port == expected
+
+
+@pytest.mark.parametrize("is_seen", [True, False])
+async def test_what_mitmproxy_refuses_is_marked_with_the_cause(is_seen: bool) -> None:
+    flows = Flows(is_seen=lambda: is_seen)
+    flow = make_flow(method="CONNECT")
+    flow.error = Error("not a proxy")
+    flows.requestheaders(flow)
+    flows.error(flow)
+    assert flow.comment == ("failed: not a proxy" if is_seen else "")
+    assert bool(flow.marked) is is_seen
+
+
+async def test_what_a_person_wrote_in_a_flow_that_broke_off_stays(flows: Flows) -> None:
+    flow = make_flow(method="CONNECT")
+    flow.comment, flow.error = "mine", Error("not a proxy")
+    flows.requestheaders(flow)
+    flows.error(flow)
+    assert flow.comment == "mine"
 
 
 async def test_what_an_upstream_must_give_goes_to_the_inner_connection(flows: Flows) -> None:

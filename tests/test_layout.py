@@ -43,6 +43,7 @@ WITH_MITMPROXY = {
     "flows.messages",
     "flows.replays",
     "hooks",
+    "inspection.comments",
     "inspection.contentviews",
     "inspection.inspection",
     "inspection.oldest",

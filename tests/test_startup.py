@@ -173,12 +173,17 @@ async def test_what_was_remembered_under_other_options_is_let_go(started: Starte
 
 def test_only_what_the_user_left_is_set() -> None:
     values: dict[str, object] = {**defaults.NEEDED, "http2": True, "flow_detail": 1}
-    assert defaults.missing(values, lambda _: True) == {"http2": False, "flow_detail": 0}
-    assert defaults.missing(values, lambda name: name != "http2") == {"flow_detail": 0}
+    assert defaults.missing(values, lambda _: True, listens=True) == {
+        "http2": False,
+        "flow_detail": 0,
+    }
+    assert defaults.missing(values, lambda name: name != "http2", listens=True) == {
+        "flow_detail": 0
+    }
 
 
 def test_what_a_tool_lacks_is_not_set() -> None:
-    assert defaults.missing({"http2": True}, lambda _: True) == {"http2": False}
+    assert defaults.missing({"http2": True}, lambda _: True, listens=True) == {"http2": False}
 
 
 @pytest.mark.parametrize("name", defaults.REFUSED)

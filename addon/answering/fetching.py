@@ -8,7 +8,7 @@ from addon.answering.pullblob import BlobPulls
 from addon.answering.pullmanifest import ManifestPulls
 from addon.answering.readers import reader_of, refuse_login
 from addon.blob.redirects import REDIRECTS, follow
-from addon.flows.story import current, meant_as
+from addon.flows.story import Source, current, meant_as
 from addon.memory.sharing import Reader
 from addon.memory.tokens import NoToken, Scopes, anonymous_scopes
 from addon.memory.upstream import Upstream
@@ -110,6 +110,9 @@ class Fetcher:
         name = current().name = with_official(route.repository, registry.official)
         reader = await reader_of(self._upstream, asked, name)
         if isinstance(reader, Reply):
+            story = current()
+            if not (story.requests or story.joined):
+                story.given(Source.MIRROR)
             return reader
         if reader.authorization != asked.authorization:
             # The client's own has ended: an upstream is shown the mirror's, or nothing.

@@ -40,6 +40,13 @@ def account_of(flow: http.HTTPFlow, exchange: Exchange, *, is_told: bool) -> Acc
     )
 
 
+def tell_refused(flow: http.HTTPFlow) -> None:
+    """Say in the flow why mitmproxy itself has ended it, before it was known what is asked."""
+    if flow.error and not flow.comment:
+        flow.comment = f"failed: {to_shown(flow.error.msg)}"
+        flow.marked = flow.marked or FAILED_MARK
+
+
 def tell_in(
     flow: http.HTTPFlow, exchange: Exchange, ended: float, failure: str, realm: str
 ) -> None:

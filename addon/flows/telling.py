@@ -49,7 +49,7 @@ def story_line(
         failed,
         story.replayed,
         f"{what} {_size(size or 0)}" if is_blob else what,
-        "" if error and not story.requests else _where(story),
+        "" if error and not (story.requests or story.ahead) else _where(story),
         f"to fetch a token at {realm}" if realm else "",
         _times(story, started, ended),
         _limit(story),

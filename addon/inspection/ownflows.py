@@ -131,7 +131,8 @@ def to_flow(sent: Sent, client: connection.Client) -> http.HTTPFlow:
 
 def to_response(sent: Sent) -> http.Response:
     """The head of its answer."""
-    response = http.Response.make(sent.status, headers=_headers(sent.answer))
+    response = http.Response.make(sent.status)
+    response.headers = _headers(sent.answer)  # not above, where a length of 0 would be noted
     response.reason = phrase(sent.status)
     response.raw_content = None
     response.timestamp_start = sent.since_1970(sent.head) or sent.began

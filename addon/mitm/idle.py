@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
 from typing import Any, Final
 
 from mitmproxy import ctx
@@ -57,6 +59,8 @@ IDLE_VALUES: Final[Mapping[str, object]] = {
 
 # Those that show or save flows. What else mitmdump has reads none that has ended.
 LOOKING: Final = frozenset({"dumper", "save", "savehar"})
+# What mitmdump loads; a script that loads it with others may have these look.
+MIRROR: Final = Path(__file__).resolve().parent.parent / "mirror.py"
 
 
 class IdleAddons:
@@ -86,7 +90,9 @@ class IdleAddons:
 
         A script of somebody's may, and whatever is no addon of mitmproxy's.
         """
-        if not self._parked.keys() >= LOOKING or len(ctx.options.scripts) > 1:
+        scripts = ctx.options.scripts
+        is_alone = len(scripts) == 1 and _is_the_mirror(scripts[0])
+        if not is_alone or not self._parked.keys() >= LOOKING:
             return True
         return not all(_is_mitmproxys(addon) for addon in ctx.master.addons.chain)
 
@@ -115,6 +121,11 @@ class IdleAddons:
             if _is_mitmproxys(addon) and is_idle(name):
                 ctx.master.addons.remove(addon)  # type: ignore[no-untyped-call]
                 self._parked[name] = addon
+
+
+@cache
+def _is_the_mirror(script: str) -> bool:
+    return Path(script).expanduser().resolve() == MIRROR
 
 
 def _is_mitmproxys(addon: object) -> bool:

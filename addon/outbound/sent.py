@@ -65,9 +65,11 @@ class Sent:
     def has_failed(self) -> bool:
         """Whether an upstream did not give what it was asked for.
 
-        A challenge is had by being refused, and of a connection that is kept open no answer counts.
+        A challenge is had by being refused, if not by the token service, and of a connection that
+        is kept open no answer counts.
         """
-        is_expected = self.status in (401, 416) or self.meant in KEEPING_OPEN
+        is_challenge = self.status == 401 and self.meant != "token"
+        is_expected = is_challenge or self.status == 416 or self.meant in KEEPING_OPEN
         return bool(self.error) or (self.status >= 400 and not is_expected)
 
     @property

@@ -25,11 +25,17 @@ _OF_SOME = frozenset({"flow_detail", "keepserving", "termlog_verbosity"})
 _OF_SOME_BEGIN = ("console_", "dumper_", "intercept", "view_", "web_")
 
 
-def missing(values: Mapping[str, object], is_default: Callable[[str], bool]) -> dict[str, object]:
+# Where nothing listens, somebody reads a recording: heads, and bodies as the views show them.
+READ: Mapping[str, str | bool | int] = {**NEEDED, "flow_detail": 3}
+
+
+def missing(
+    values: Mapping[str, object], is_default: Callable[[str], bool], *, listens: bool
+) -> dict[str, object]:
     """The options that are to be set, of those that there are."""
     return {
         name: value
-        for name, value in NEEDED.items()
+        for name, value in (NEEDED if listens else READ).items()
         if name in values and values[name] != value and is_default(name)
     }
 

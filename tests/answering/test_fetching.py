@@ -9,7 +9,7 @@ from addon.ahead.lookahead import AheadLimits
 from addon.answering.fetching import Fetcher
 from addon.blob.blobs import BlobLimits
 from addon.blob.bodies import VerifiedBody
-from addon.flows.story import new_story, tell
+from addon.flows.story import Source, new_story, tell
 from addon.memory.upstream import Limits, Upstream
 from addon.protocol.answers import ping, with_api_version
 from addon.protocol.asked import Asked
@@ -398,3 +398,12 @@ def test_every_registry_answer_says_its_version_once() -> None:
         ("Docker-Distribution-Api-Version", "registry/2.0"),
     ]
     assert with_api_version(reply).fields == reply.fields
+
+
+async def test_who_is_sent_for_a_token_is_answered_by_the_mirror_itself() -> None:
+    story = new_story()
+    tell(story)
+    outbound = fake()
+    reply = await fetched(outbound, Manifest("alpine", "latest"), asked())
+    assert (reply.status, outbound.asked) == (401, [])
+    assert story.came_from is Source.MIRROR

@@ -281,13 +281,15 @@ def test_mitmdump_reads_one_as_it_is_told_of_no_mode(tmp_path: Path) -> None:
     assert flow.response
     flow.response.headers = http.Headers(content_type="application/json")
     flow.response.content = b'{"errors": [{"code": "NAME_UNKNOWN"}]}'
+    flow.comment = "alpine:latest · network"
     file = tmp_path / "recording"
     with file.open("wb") as saved:
         untyped_writer(saved).add(flow)
-    words = [str(MITMDUMP), "-nr", str(file), "-s", str(ADDON), "--flow-detail", "4"]
+    words = [str(MITMDUMP), "-nr", str(file), "-s", str(ADDON)]
     settings = settings_arguments({"confdir": str(tmp_path), "docxy_acme_home": ""})
     read = subprocess.run([*words, *settings], capture_output=True, text=True, timeout=SECONDS)
     assert read.returncode == 0, read
+    assert "alpine:latest · network\n" in read.stdout
     assert "NAME_UNKNOWN: the registry has no such repository." in read.stdout
 
 

@@ -119,6 +119,23 @@ def test_where_it_came_from_and_how_long_it_took(facts: dict[str, object], expec
 
 
 @pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        pytest.param({}, "", id="nobody was asked"),
+        pytest.param(
+            {"requests": 1}, "network · waited 0 ms, whole 260 ms", id="an upstream was asked"
+        ),
+        pytest.param({"ahead": AHEAD}, "begun ahead, resumed once · 260 ms", id="ahead"),
+    ],
+)
+def test_a_failure_says_where_it_came_from_if_anybody_was_asked(
+    facts: dict[str, object], expected: str
+) -> None:
+    told = line(a_story(**facts), error="no")
+    assert told == f"failed: no · alpine:latest → library/alpine · {expected or '260 ms'}"
+
+
+@pytest.mark.parametrize(
     ("size", "shown"),
     [
         (3_500_000, " 3.5 MB"),

@@ -106,6 +106,7 @@ async def test_a_request_goes_through_all_hooks_in_order(own: OwnFlows, seen: Se
     request, response = flow.request, flow.response
     assert response
     assert (response.status_code, response.raw_content) == (200, None)
+    assert response.headers["Content-Length"] == "5", "as the upstream has said"
     assert "Set-Cookie" not in response.headers
     times = [request.timestamp_start, request.timestamp_end]
     times += [response.timestamp_start, response.timestamp_end]

@@ -13,7 +13,7 @@ from mitmproxy import exceptions, http, io, options
 from mitmproxy.test import taddons
 from mitmproxy.tools import dump
 
-from addon.mitm.idle import IDLE_VALUES, NOTHING_TO_DO, IdleAddons
+from addon.mitm.idle import IDLE_VALUES, MIRROR, NOTHING_TO_DO, IdleAddons
 from tests.e2e.client import ask, bearer
 from tests.hub import Hub
 from tests.running import Mirror, running_mirror, settings_arguments
@@ -203,9 +203,10 @@ async def test_only_mitmdump_loses_any() -> None:
         assert len(idle) == 0
 
 
-async def parked_as_a_script() -> tuple[Any, IdleAddons]:
+async def parked_as_a_script(*others: str, script: Path = MIRROR) -> tuple[Any, IdleAddons]:
     """The same master, the idle addons' keeper below the script that it comes from."""
     master, idle = idle_master()
+    master.options._options["scripts"].value = [str(script), *others]
     master.addons.get("scriptloader").addons.append(idle)
     master.addons.chain.remove(idle)
     await park(idle)
@@ -233,10 +234,24 @@ async def test_somebody_looks_from_then_on_when_flows_are(
     assert idle.is_anybody_looking()
 
 
-async def test_another_script_may_look() -> None:
-    master, idle = await parked_as_a_script()
-    master.options._options["scripts"].value = ["mirror.py", "another.py"]
+async def test_another_script_may_look(tmp_path: Path) -> None:
+    _, idle = await parked_as_a_script("another.py")
     assert idle.is_anybody_looking()
+
+
+async def test_a_script_that_loads_the_mirror_may_look(tmp_path: Path) -> None:
+    _, idle = await parked_as_a_script(script=tmp_path / "mirror.py")
+    assert idle.is_anybody_looking()
+
+
+async def test_the_mirror_is_known_by_any_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = tmp_path / "link.py"
+    link.symlink_to(MIRROR)
+    monkeypatch.chdir(tmp_path)
+    _, idle = await parked_as_a_script(script=Path("link.py"))
+    assert not idle.is_anybody_looking()
 
 
 async def test_an_addon_of_somebody_elses_may_look() -> None:

@@ -66,6 +66,9 @@ def test_what_it_is_for_may_be_known_from_its_answer_alone(
         ("blob", 206, "it broke off", True),
         # How a challenge is had, and how it is learnt that a blob is empty.
         ("challenge", 401, "", False),
+        ("manifest", 401, "", False),
+        # The token service challenges nobody: a login was refused.
+        ("token", 401, "", True),
         ("blob", 416, "", False),
         # It left a connection open, whatever it said.
         ("warming", 403, "", False),

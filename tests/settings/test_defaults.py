@@ -9,18 +9,25 @@ MITMPROXYS: dict[str, object] = {name: f"not {value}" for name, value in NEEDED.
 
 
 def test_what_a_mirror_needs_is_set_where_nobody_said_otherwise() -> None:
-    assert missing(MITMPROXYS, lambda _: True) == dict(NEEDED)
+    assert missing(MITMPROXYS, lambda _: True, listens=True) == dict(NEEDED)
 
 
 @pytest.mark.parametrize("name", sorted(NEEDED))
 def test_what_the_user_says_stays(name: str) -> None:
-    changed = missing(MITMPROXYS, lambda option: option != name)
+    changed = missing(MITMPROXYS, lambda option: option != name, listens=True)
     assert changed == {n: value for n, value in NEEDED.items() if n != name}
 
 
 @pytest.mark.parametrize("name", sorted(NEEDED))
 def test_what_is_right_already_is_not_set_again(name: str) -> None:
-    assert name not in missing({**MITMPROXYS, name: NEEDED[name]}, lambda _: True)
+    assert name not in missing({**MITMPROXYS, name: NEEDED[name]}, lambda _: True, listens=True)
+
+
+@pytest.mark.parametrize("said", [0, 1, None], ids=["nothing", "a line each", "not said"])
+def test_who_reads_a_recording_sees_bodies_unless_he_says_otherwise(said: int | None) -> None:
+    values = {**MITMPROXYS, "flow_detail": 1 if said is None else said}
+    changed = missing(values, lambda name: name != "flow_detail" or said is None, listens=False)
+    assert changed.get("flow_detail") == (3 if said is None else None)
 
 
 def test_options_that_nobody_set_break_no_pull() -> None:
