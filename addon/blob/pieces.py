@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from addon.blob.budget import Budget
 from addon.blob.piece import Piece
+from addon.blob.silence import Silence
 from addon.blob.stream import Stream
 from addon.blob.transfer import CLOSED, Part, Source, TransferLimits
 from addon.blob.urgency import Asker, Urgency
@@ -43,6 +44,7 @@ class Pieces:
         self._limits = limits
         self._patience = limits.patience()
         self._window = Window(part, spread, limits.window, budget)
+        self._silence = Silence(limits.stall_seconds)
         self._changed = asyncio.Event()
         self._pieces: deque[Piece] = deque()
         self._is_open = True
@@ -119,7 +121,7 @@ class Pieces:
         """Begin what the window has room for."""
         running = [piece for piece in self._pieces if not piece.is_done]
         broken = 0
-        if self._asker.urgency is not Urgency.AHEAD:
+        if self._asker.urgency is not Urgency.AHEAD and not self._silence.is_tried:
             # Of those that broke off nothing comes: others are begun beside them.
             broken = min(sum(piece.stream.is_broken for piece in running), self._side_by_side)
         for _ in range(self._side_by_side + broken - len(running)):
@@ -142,7 +144,7 @@ class Pieces:
             self._pieces.insert(self._pieces.index(slowest) + 1, self._piece(shared))
 
     def _piece(self, part: Part) -> Piece:
-        stream = Stream(self._source, part, self._asker, self._limits, self._fill)
+        stream = Stream(self._source, part, self._asker, self._limits, self._fill, self._silence)
         return Piece(stream, self._changed.set, self._ended)
 
     def _ended(self) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from time import monotonic
 
 from addon.blob.failures import Failures
+from addon.blob.silence import Silence
 from addon.blob.transfer import CLOSED, Begun, NoParts, Part, Source, TransferLimits
 from addon.blob.urgency import Asker
 from addon.flows.story import current
@@ -32,8 +33,12 @@ class Stream:
         asker: Asker,
         limits: TransferLimits,
         broke: Callable[[], None] = lambda: None,
+        silence: Silence | None = None,
     ) -> None:
-        """Read `part` of `source`; `broke` is told each time that it breaks off."""
+        """Read `part` of `source`; `broke` is told each time that it breaks off.
+
+        `silence` is what it shares with the other streams of its transfer, if there are any.
+        """
         self.at = part.first
         self.is_broken = False
         self._broke = broke
@@ -42,7 +47,7 @@ class Stream:
         self._source = source
         self._begun = part.begun
         self._opened_at = (part.first, monotonic())
-        self._failures = Failures(limits)
+        self._failures = Failures(limits, silence)
         self._is_closed = False
 
     async def read(self) -> bytes:
@@ -123,6 +128,7 @@ class Stream:
     def close(self) -> None:
         """End it: nothing is asked for any more."""
         self._is_closed = True
+        self._failures.close()
         self._drop()
 
     def _drop(self) -> None:

@@ -226,6 +226,25 @@ class TestPieces:
             assert await read_all(body) == CONTENT
         trickling.cancel()
 
+    @pytest.mark.parametrize("after", [0, 3], ids=["at once", "after some pieces"])
+    async def test_ask_a_host_that_has_died_few_times(
+        self, site: Site, budget: Budget, after: int
+    ) -> None:
+        """One at a time tries on, not each as often as one alone would."""
+        site.fault = lambda number: (None, "") if number < after else (0, "reset")
+        body = in_pieces(site, budget)
+        with pytest.raises(BrokenTransfer, match="given up"):
+            await read_all(body)
+        body.close()
+        # Eight, as many beside them, each once more at once; and then those of one.
+        assert len(site.asked) <= after + 4 * 8 + TransferLimits().tries
+        assert left(site, budget) == (0, 0, 0)
+
+    async def test_all_go_on_once_it_lives_again(self, site: Site, budget: Budget) -> None:
+        site.fault = lambda number: (0, "reset") if 2 < number < 24 else (None, "")
+        assert await read_all(in_pieces(site, budget)) == CONTENT
+        assert left(site, budget) == (0, 0, 0)
+
     async def test_wait_for_lanes_without_a_failure(self, budget: Budget) -> None:
         site = Site(lanes=1)
         assert await read_all(in_pieces(site, budget)) == CONTENT
