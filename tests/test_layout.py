@@ -83,6 +83,7 @@ WITH_AIOHTTP = {
     "answering.pullblob",
     "answering.pullmanifest",
     "answering.readers",
+    "answering.unknownblobs",
     "answering.upstreamblobs",
     "blob.blobs",
     "blob.blobsource",

@@ -11,7 +11,7 @@ from addon.flows.story import UNTOLD, tell
 logger = logging.getLogger(__name__)
 
 # Seconds; well below those that a token is refreshed before its end.
-EVERY = 15.0
+EVERY = 5.0
 
 
 class Upkeep:

@@ -9,7 +9,9 @@ from addon.ahead.blobsahead import BegunBlob, BlobsAhead
 from addon.ahead.lookahead import Ahead, AheadLimits
 from addon.answering.blobrequest import BlobRequest
 from addon.answering.readers import refuse_login
+from addon.answering.unknownblobs import UnknownBlobs
 from addon.answering.upstreamblobs import NoBlob, OtherSize, UpstreamBlobs
+from addon.blob.blobs import Opened
 from addon.blob.bodies import blob_body, blob_length
 from addon.blob.redirects import follow
 from addon.blob.urgency import Asker, Urgency
@@ -35,6 +37,7 @@ class BlobPulls:
     def __init__(self, upstream: Upstream, limits: AheadLimits) -> None:
         self._upstream = upstream
         self._blobs = UpstreamBlobs(upstream)
+        self._unknown = UnknownBlobs(upstream, self._blobs)
         self.ahead = Ahead(BlobsAhead(upstream, self._blobs, limits), limits)
         upstream.revoked.append(self.ahead.drop)
 
@@ -101,8 +104,17 @@ class BlobPulls:
         return pull.reply(self._registry, opened.answer.fields, opened.sent, opened.body)
 
     async def _fetch(self, pull: BlobRequest, may_have: bool) -> Reply:
-        size = self._upstream.sizes.get(pull.key)
         small_blobs = self._upstream.small_blobs
+        is_new = pull.key not in self._upstream.sizes and small_blobs.get(pull.key) is None
+        if is_new and pull.wanted is None and self._upstream.limits.remember:
+            opened = await self._unknown.open(pull.reader, pull.key)
+            if opened:
+                return self._given(opened, pull)
+            blob = small_blobs.get(pull.key)
+            reply = await self._small(blob, pull) if blob else None
+            if reply:
+                return reply
+        size = self._upstream.sizes.get(pull.key)
         # What is here although this reader may not have it stays here for others.
         is_open = may_have or small_blobs.get(pull.key) is None
         is_open = is_open and size is not None and pull.first < size
@@ -113,7 +125,9 @@ class BlobPulls:
                 return reply
             asker = Asker(Urgency.ASKED)
         source = self._blobs.source(pull.reader, pull.key, pull.fields)
-        opened = await self._upstream.blobs.open(source, pull.wanted, size, asker)
+        return self._given(await self._upstream.blobs.open(source, pull.wanted, size, asker), pull)
+
+    def _given(self, opened: Opened | Answer, pull: BlobRequest) -> Reply:
         if isinstance(opened, Answer):
             return self._passed(opened, pull)
         return pull.reply(self._registry, opened.answer.fields, opened.sent, opened.body)

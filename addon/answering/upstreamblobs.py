@@ -83,3 +83,11 @@ class UpstreamBlobs:
             raise NoBlob(await read_whole(opened, MAX_PAGE))
 
         return self._upstream.small_blobs.begin(key, size, open_body, asker)
+
+    def keep(self, key: BlobKey, opened: Opened, asker: Asker) -> SmallBlob:
+        """A small blob of which the first bytes are on their way already."""
+
+        async def open_body() -> tuple[Fields, Body]:
+            return opened.answer.fields, opened.body
+
+        return self._upstream.small_blobs.begin(key, opened.sent.total, open_body, asker)

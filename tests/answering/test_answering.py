@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 from collections.abc import Sequence
@@ -31,7 +32,7 @@ from tests.outbounds import FakeOutbound, answer, fake
 
 HUB = parse_registry("", official="library")
 BOUNDS = parse_bounds({option.name: option.default for option in options.OPTIONS})
-DIGEST = "sha256:" + "a" * 64
+DIGEST = "sha256:" + hashlib.sha256(b"x").hexdigest()
 VERSION = ("Docker-Distribution-Api-Version", "registry/2.0")
 CREDENTIALS = ("Authorization", "Bearer abc")
 REQUEST = Incoming("GET", "/v2/", (), parse_address("127.0.0.1"), "127.0.0.1", 8080)

@@ -154,7 +154,7 @@ async def test_a_ping_with_credentials_is_asked_upstream() -> None:
 async def test_a_token_of_ours_that_has_ended_is_shown_to_no_upstream(
     route: RegistryRoute, fields: list[tuple[str, str]], method: str
 ) -> None:
-    site = Site()
+    site = Site(Limits(largest_blob=0))
     site.push("1", CONTENT)
     ended = await site.token()
     site.clock.forward(301)
