@@ -225,7 +225,8 @@ async def test_a_client_that_leaves_while_it_waits_ends_the_upstreams_request(
 async def test_a_client_that_leaves_within_a_body_ends_the_upstreams_transfer(
     tls_mirror: Mirror, hub: Hub
 ) -> None:
-    image = hub.add_image(layers=[3 * MIB], compression=None)
+    # A smaller one is fetched to its end, for whoever asks next.
+    image = hub.add_image(layers=[9 * MIB], compression=None)
     token = await bearer(tls_mirror, "library/alpine")
     blob = f"/v2/alpine/blobs/{image.layers[0].digest}"
     hub.cdn.faults.add(Delivery(after=MIB, end="stall"))
