@@ -157,7 +157,8 @@ async def test_what_is_sent_while_an_answer_is_awaited_is_bounded(
 async def test_what_is_sent_while_a_blob_is_on_its_way_is_bounded(
     entrance: Mirror, hub: Hub
 ) -> None:
-    image = hub.add_image(layers=[MIB], compression=None)
+    # A smaller one is fetched to its end, for whoever asks next.
+    image = hub.add_image(layers=[9 * MIB], compression=None)
     layer = image.layers[0]
     token = await bearer(entrance, "library/alpine")
     hub.cdn.faults.add(Delivery(after=1000, end="stall"))
