@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from addon.memory.chunks import JOINED, Chunks
+from addon.memory.chunks import BLOCK, Chunks
 
-CONTENT = bytes(range(256)) * 512  # 128 KiB
+CONTENT = bytes(range(256)) * 2048  # 512 KiB
 
 
 def chunks_of(sizes: list[int]) -> Chunks:
@@ -29,9 +29,9 @@ def read_from(chunks: Chunks, first: int, end: int) -> bytes:
     [
         pytest.param([1], id="a byte"),
         pytest.param([1] * 300, id="byte by byte"),
-        pytest.param([JOINED - 1, 1, 1], id="joined up to the limit"),
-        pytest.param([JOINED, JOINED], id="not joined"),
-        pytest.param([5, 3 * JOINED, 7, JOINED + 1], id="of all sizes"),
+        pytest.param([BLOCK - 1, 1, 1], id="joined up to the limit"),
+        pytest.param([BLOCK, BLOCK], id="not joined"),
+        pytest.param([5, 3 * BLOCK, 7, BLOCK + 1], id="of all sizes"),
     ],
 )
 def test_every_part_is_the_contents(sizes: list[int]) -> None:
@@ -44,19 +44,21 @@ def test_every_part_is_the_contents(sizes: list[int]) -> None:
                 assert read_from(chunks, first, end) == CONTENT[first:end]
 
 
-def test_a_large_chunk_is_given_on_uncopied() -> None:
-    chunk = CONTENT[: 2 * JOINED]
-    chunks = chunks_of([3])
-    chunks.append(chunk)
-    assert chunks.part(3, len(chunks)) is chunk
+def test_a_block_is_given_on_uncopied() -> None:
+    block = CONTENT[:BLOCK]
+    chunks = Chunks()
+    chunks.append(block)
+    assert chunks.part(0, BLOCK) is block
 
 
-def test_tiny_chunks_are_few_in_the_end() -> None:
-    assert len(list(chunks_of([1] * 100_000))) <= 100_000 / JOINED + 1
+@pytest.mark.parametrize("size", [1, 1000, BLOCK - 1, BLOCK + 1, 3 * BLOCK])
+def test_parts_are_blocks_whatever_came(size: int) -> None:
+    chunks = chunks_of([size] * (3 * BLOCK // size + 1))
+    assert [len(chunks.part(at, len(chunks))) for at in (0, BLOCK, 2 * BLOCK)] == [BLOCK] * 3
 
 
 def test_nothing_is_left_of_what_was_cleared() -> None:
-    chunks = chunks_of([3 * JOINED])
+    chunks = chunks_of([3 * BLOCK])
     chunks.clear()
     assert (len(chunks), list(chunks)) == (0, [])
     chunks.append(b"abc")
