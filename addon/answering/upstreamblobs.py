@@ -86,6 +86,11 @@ class UpstreamBlobs:
 
     def keep(self, key: BlobKey, opened: Opened, asker: Asker) -> SmallBlob:
         """A small blob of which the first bytes are on their way already."""
+        known = self._upstream.small_blobs.get(key)
+        if known:
+            # Its manifest has come meanwhile, and it was begun by that.
+            opened.body.close()
+            return known
 
         async def open_body() -> tuple[Fields, Body]:
             return opened.answer.fields, opened.body

@@ -84,6 +84,21 @@ async def test_one_that_leaves_takes_nothing_from_others_and_leaves_nothing_open
     assert site.hub.left_open == 0
 
 
+@pytest.mark.parametrize("turns", range(0, 24, 2))
+async def test_one_whose_manifest_comes_meanwhile_leaves_nothing_open(
+    site: Site, turns: int
+) -> None:
+    token = await site.token()
+    loop = asyncio.get_running_loop()
+    first = loop.create_task(site.blob(SMALL, token))
+    await settle(turns)
+    await site.pull(token)
+    second = await site.blob(SMALL, token)
+    assert [await read(second), await read(await first)] == [SMALL] * 2
+    await settle()
+    assert site.hub.left_open == 0
+
+
 async def test_nothing_is_kept_where_nothing_may_be() -> None:
     site = Site(Limits(largest_blob=MIB, remember=False))
     site.push("1", SMALL)
